@@ -1,0 +1,42 @@
+"""Winnow: rounds of 2D classification and selection, from extracted particles to clean ones."""
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    input:
+        "report/index.html",
+        "Select/clean",
+
+
+if CONFIG.demo:
+
+    include: "rules/simulate.smk"
+
+else:
+
+    include: "rules/extract.smk"
+
+
+include: "rules/class2d.smk"
+include: "rules/select_classes.smk"
+include: "rules/regroup.smk"
+include: "rules/clean.smk"
+include: "rules/report.smk"
+
+
+onstart:
+    put_project_right()
+
+
+onerror:
+    put_project_right()
+
+
+onsuccess:
+    tell_where_the_report_is()

@@ -1,0 +1,33 @@
+# Averages the particles of a round into classes.
+#
+# REQUIRED INPUTS: the particles.star of the round before, or of the extraction.
+# OUTPUTS: the five files of the last iteration in Class2D/job{round}1, as RELION writes them. Only these
+#          are declared: Snakemake deletes declared files before it runs a job again, and the earlier
+#          iterations are what an interrupted job goes on from.
+
+
+rule class2d:
+    """Classify the particles of one round (RELION job type Class2D)."""
+    input:
+        particles=particles_entering,
+    output:
+        data="Class2D/job{round}1/run_it{iteration}_data.star",
+        model="Class2D/job{round}1/run_it{iteration}_model.star",
+        optimiser="Class2D/job{round}1/run_it{iteration}_optimiser.star",
+        sampling="Class2D/job{round}1/run_it{iteration}_sampling.star",
+        classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
+    log:
+        "logs/class2d/job{round}1_it{iteration}.log",
+    benchmark:
+        "logs/benchmarks/class2d_job{round}1_it{iteration}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it
+    resources:
+        mem_mb=8000,
+        gpu=0,  # a profile's set-resources gives one
+    params:
+        options=class2d_options,
+        own=own_options,
+    script:
+        "../scripts/class2d.py"

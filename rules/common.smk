@@ -1,0 +1,119 @@
+# Shared by all rules: the checked config, the options of a round, and which file a round starts from.
+#
+# Job numbers are computed, never counted: particles enter as Extract/job001, round RR has
+# Class2D/job{RR}1, Select/job{RR}2 and, where it regroups, Select/job{RR}3. Adding a round changes none
+# of the earlier ones. The working directory is the RELION project.
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from winnow2d.config import check_config, load_config
+from winnow2d.errors import ConfigError
+
+try:
+    # The repository's own config is the demo; it is never merged under a user's.
+    CONFIG = check_config(config or load_config(Path(workflow.basedir) / "config.yaml"))
+except ConfigError as error:
+    raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
+
+EXTRACTED = "Extract/job001/particles.star"
+ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
+
+
+wildcard_constraints:
+    round=r"\d{2}",
+    iteration=r"\d{3}",
+
+
+def round_of(wildcards):
+    """Return the merged options of the round a job belongs to."""
+    number = int(wildcards.round)
+    if not 1 <= number <= len(CONFIG.rounds):
+        raise WorkflowError(f"Round {number} is not in the config, which lists {len(CONFIG.rounds)}.")
+    return CONFIG.rounds[number - 1]
+
+
+def kept_particles(number):
+    """Return the particles.star a round ends with; round 0 is the extraction."""
+    if number == 0:
+        return EXTRACTED
+    kind = 3 if CONFIG.rounds[number - 1].regroup else 2
+    return f"Select/job{number:02d}{kind}/particles.star"
+
+
+def particles_entering(wildcards):
+    """Return the particles.star a round classifies."""
+    return kept_particles(round_of(wildcards).number - 1)
+
+
+def last_iteration(number, name):
+    """Return one of the files the last iteration of a round's classification writes."""
+    iteration = CONFIG.rounds[number - 1].class2d.n_iterations
+    return f"Class2D/job{number:02d}1/run_it{iteration:03d}_{name}"
+
+
+def classified(name):
+    """Return an input function: that file of the last iteration of the job's own round."""
+    return lambda wildcards: last_iteration(round_of(wildcards).number, name)
+
+
+def of_all_rounds(name):
+    """Return that file of the last iteration of every round."""
+    return [last_iteration(item.number, name) for item in CONFIG.rounds]
+
+
+def class2d_options(wildcards):
+    """Return the options of a round's classification."""
+    return dataclasses.asdict(round_of(wildcards).class2d)
+
+
+def diameter_of_round(wildcards):
+    """Return the mask diameter of a round, in Angstrom."""
+    return round_of(wildcards).class2d.particle_diameter
+
+
+def select_options(wildcards):
+    """Return the options of a round's choice of classes."""
+    return dataclasses.asdict(round_of(wildcards).selection)
+
+
+def regroup_options(wildcards):
+    """Return the options of a round's regrouping."""
+    options = round_of(wildcards).regroup
+    if options is None:
+        raise WorkflowError(f"Round {int(wildcards.round)} does not regroup: set select: {{do_regroup: true}}.")
+    return dataclasses.asdict(options)
+
+
+def own_options(wildcards):
+    """Return the options RELION has no field for; where stacks are looked for concerns only the extraction."""
+    own = dataclasses.asdict(round_of(wildcards).own)
+    own.pop("stacks_root")
+    return own
+
+
+def extraction_options():
+    """Return the options RELION has no field for, as far as entering particles reads them."""
+    return {"stacks_root": CONFIG.own.stacks_root}
+
+
+def put_project_right():
+    """Mark jobs whose process is gone; a fault here must never hide the fault that brought us here."""
+    try:
+        from winnow2d import runner
+
+        runner.mark_dead_jobs()
+    except Exception as error:
+        print(f"default_pipeline.star was left as it is: {error}", file=sys.stderr)
+
+
+def tell_where_the_report_is():
+    """Print the one line a user looks for when everything is done."""
+    page = Path("report/index.html").resolve()
+    if page.is_file():
+        print(f"Report: {page}", file=sys.stderr)

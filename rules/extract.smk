@@ -1,0 +1,26 @@
+# Enters extracted particles in the project as Extract/job001.
+#
+# REQUIRED INPUTS: the particles STAR files named under input: {particles: ...}; their stacks are linked,
+#                  never copied, and all their columns pass through.
+# OUTPUTS: Extract/job001/particles.star
+
+
+rule extract:
+    """Check particles and enter them in the project (RELION job type Extract)."""
+    input:
+        particles=list(CONFIG.particles),
+    output:
+        particles=EXTRACTED,
+    log:
+        "logs/extract/job001.log",
+    benchmark:
+        "logs/benchmarks/extract_job001.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        options=dataclasses.asdict(CONFIG.extract),
+        own=extraction_options(),
+    script:
+        "../scripts/extract.py"

@@ -1,0 +1,29 @@
+# Regroups the kept particles of a round by the intensity of their micrographs.
+#
+# REQUIRED INPUTS: the round's kept particles, and the model with the scale of each intensity group.
+# OUTPUTS: Select/job{round}3/particles.star, with which the next round starts. Rounds without
+#          select: {do_regroup: true} have no such job; RELION's class ranker refuses to do both at once.
+
+
+rule regroup:
+    """Put the kept particles in intensity groups of enough size (RELION job type Select)."""
+    input:
+        particles="Select/job{round}2/particles.star",
+        data=classified("data.star"),
+        model=classified("model.star"),
+        optimiser=classified("optimiser.star"),
+    output:
+        particles="Select/job{round}3/particles.star",
+    log:
+        "logs/regroup/job{round}3.log",
+    benchmark:
+        "logs/benchmarks/regroup_job{round}3.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        options=regroup_options,
+        own=own_options,
+    script:
+        "../scripts/regroup.py"

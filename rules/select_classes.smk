@@ -1,0 +1,35 @@
+# Scores the classes of a round and keeps the particles of the good ones.
+#
+# REQUIRED INPUTS: the last iteration of the round's classification.
+# OUTPUTS: Select/job{round}2/{particles,class_averages,backup_selection}.star, and the ledger of every
+#          decision in report/round_{round}/: classes.tsv and particles.tsv.
+
+
+rule select_classes:
+    """Keep the particles of the classes that score well (RELION job type Select)."""
+    input:
+        data=classified("data.star"),
+        model=classified("model.star"),
+        optimiser=classified("optimiser.star"),
+        sampling=classified("sampling.star"),
+        classes=classified("classes.mrcs"),
+    output:
+        particles="Select/job{round}2/particles.star",
+        class_averages="Select/job{round}2/class_averages.star",
+        backup_selection="Select/job{round}2/backup_selection.star",
+        class_ledger="report/round_{round}/classes.tsv",
+        particle_ledger="report/round_{round}/particles.tsv",
+    log:
+        "logs/select_classes/job{round}2.log",
+    benchmark:
+        "logs/benchmarks/select_classes_job{round}2.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        options=select_options,
+        own=own_options,
+        particle_diameter=diameter_of_round,
+    script:
+        "../scripts/select_classes.py"

@@ -1,0 +1,287 @@
+"""The user's config: read, checked in full and merged into the options of every round.
+
+Keys and meanings are those of `options`; this module only knows the shape around them. All problems of
+a config are collected and raised together, each naming the place where it stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from winnow2d.errors import ConfigError
+from winnow2d.options import SECTIONS, Class2DOptions, DemoOptions, ExtractOptions, OwnOptions, SelectOptions
+
+TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
+ROUND_SECTIONS = ("class2d", "select", "own")
+INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
+SUPPORTED_INPUTS = ("particles", "demo")
+MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
+PROJECT_WIDE = ("stacks_root",)  # own options read before the first round
+
+_WORDS = {"yes": True, "true": True, "no": False, "false": False}
+
+
+@dataclass(frozen=True)
+class Round:
+    """The merged options of one round, counted from 1."""
+
+    number: int
+    class2d: Class2DOptions
+    select: SelectOptions
+    own: OwnOptions
+
+    @property
+    def selection(self) -> SelectOptions:
+        """The Select job that chooses classes; regrouping is a job of its own, as in RELION's class ranker."""
+        return dataclasses.replace(self.select, do_regroup=False, nr_groups=1)
+
+    @property
+    def regroup(self) -> SelectOptions | None:
+        """The Select job that regroups the kept particles, or None where the round has none."""
+        if not self.select.do_regroup:
+            return None
+        return SelectOptions(
+            do_class_ranker=False, rank_threshold=0.5, do_regroup=True, nr_groups=self.select.nr_groups
+        )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config: where particles come from, and what is done to them in each round."""
+
+    particles: tuple[str, ...]  # STAR files; empty for the demo
+    demo: DemoOptions | None
+    extract: ExtractOptions
+    own: OwnOptions
+    rounds: tuple[Round, ...]
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """Return the YAML file as a dictionary, unchecked.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is not YAML; the message says where.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    return {} if raw is None else raw
+
+
+def check_config(raw: Any) -> Config:
+    """Return the checked config with the merged options of every round.
+
+    Parameters
+    ----------
+    raw : mapping
+        As read from YAML: `input`, `extract`, `class2d`, `select`, `rounds`, `own`.
+
+    Raises
+    ------
+    ConfigError
+        With one sentence per problem: unknown keys (and the nearest known one), wrong types, values out
+        of bounds, options Winnow refuses and why, an input that is not exactly one.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"config: expected sections ({', '.join(TOP_LEVEL)}), found {raw!r}.")
+    check = _Check()
+    for key in raw:
+        if key not in TOP_LEVEL:
+            check.problem(_unknown(str(key), TOP_LEVEL, "config"))
+    particles, demo = check.input(raw.get("input"))
+    base = {name: check.values(name, raw.get(name), options) for name, options in SECTIONS.items()}
+    differences = check.rounds(raw.get("rounds", [{}]))
+    rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
+    if check.problems:
+        raise ConfigError(*dict.fromkeys(check.problems))
+    return Config(particles, demo, ExtractOptions(**base["extract"]), OwnOptions(**base["own"]), rounds)
+
+
+def round_options(config: Config, number: int) -> tuple[Class2DOptions, SelectOptions, OwnOptions]:
+    """Return the merged options of a round, counted from 1."""
+    merged = config.rounds[number - 1]
+    return merged.class2d, merged.select, merged.own
+
+
+@dataclass
+class _Check:
+    """Collects the problems of one config."""
+
+    problems: list[str] = field(default_factory=list)
+
+    def problem(self, sentence: str) -> None:
+        self.problems.append(sentence)
+
+    def input(self, raw: Any) -> tuple[tuple[str, ...], DemoOptions | None]:
+        """Return the particle STAR files, or the options of the demo."""
+        if not isinstance(raw, Mapping) or not raw:
+            self.problem("input: missing. Say where the particles are, e.g. input: {particles: particles.star}.")
+            return (), None
+        known = (*INPUTS, "coordinates")
+        for key in raw:
+            if key not in known:
+                self.problem(_unknown(str(key), known, "input"))
+        given = [key for key in INPUTS if key in raw]
+        if len(given) != 1:
+            found = ", ".join(given) or "none"
+            self.problem(f"input: exactly one of {', '.join(INPUTS)} must be given, found {found}.")
+            return (), None
+        for key in given:
+            if key not in SUPPORTED_INPUTS:
+                self.problem(f"input.{key}: not supported yet; use {' or '.join(SUPPORTED_INPUTS)}.")
+        if "particles" in raw:
+            return self._paths(raw["particles"]), None
+        if "demo" in raw:
+            values = self.values("input.demo", raw["demo"], DemoOptions)
+            return (), DemoOptions(**values)
+        return (), None
+
+    def _paths(self, raw: Any) -> tuple[str, ...]:
+        paths = [raw] if isinstance(raw, str) else raw
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+            self.problem(f"input.particles: expected the path of a STAR file or a list of paths, found {raw!r}.")
+            return ()
+        return tuple(paths)
+
+    def values(self, section: str, raw: Any, options: type) -> dict[str, Any]:
+        """Return the valid values given in one section; each wrong one becomes a problem."""
+        if raw is None:
+            return {}
+        if not isinstance(raw, Mapping):
+            self.problem(f"{section}: expected keys with values, found {raw!r}.")
+            return {}
+        fields = {item.name: item for item in dataclasses.fields(options)}
+        good: dict[str, Any] = {}
+        for key, given in raw.items():
+            if key not in fields:
+                self.problem(_unknown(str(key), tuple(fields), section))
+                continue
+            try:
+                good[key] = _value(given, fields[key])
+            except ValueError as error:
+                self.problem(f"{section}.{key}: {error}")
+        if section.endswith("class2d") and ("do_em" in good) != ("do_grad" in good):
+            given, other = ("do_em", "do_grad") if "do_em" in good else ("do_grad", "do_em")
+            good[other] = not good[given]
+        return good
+
+    def rounds(self, raw: Any) -> list[Mapping[str, Any]]:
+        """Return the differences of each round, shape checked."""
+        if not isinstance(raw, list) or not raw:
+            self.problem(f"rounds: expected a list with one entry per round, e.g. rounds: [{{}}, {{}}], found {raw!r}.")
+            return []
+        if len(raw) > MAX_ROUNDS:
+            self.problem(f"rounds: {len(raw)} entries; at most {MAX_ROUNDS} rounds have job numbers.")
+            return []
+        entries: list[Mapping[str, Any]] = []
+        for number, entry in enumerate(raw, 1):
+            if entry is None or isinstance(entry, Mapping):
+                entries.append(entry or {})
+                continue
+            self.problem(f"round {number}: expected sections ({', '.join(ROUND_SECTIONS)}), found {entry!r}.")
+        return entries
+
+    def merge(self, number: int, base: dict[str, dict[str, Any]], difference: Mapping[str, Any]) -> Round:
+        """Return the options of one round: the sections above with the differences laid over them."""
+        place = f"round {number}"
+        for key in difference:
+            if key not in ROUND_SECTIONS:
+                self.problem(_unknown(str(key), ROUND_SECTIONS, place))
+        merged = {}
+        for name in ROUND_SECTIONS:
+            own_values = self.values(f"{place}: {name}", difference.get(name), SECTIONS[name])
+            merged[name] = SECTIONS[name](**(base[name] | own_values))
+            for key in PROJECT_WIDE:
+                if name == "own" and key in own_values:
+                    self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
+        result = Round(number, **merged)
+        prefix = f"{place}: " if difference else ""  # a fault of every round is told once
+        self._algorithm(prefix, result.class2d)
+        if not result.select.do_class_ranker:
+            self.problem(f"{prefix}select.do_class_ranker: No is not supported yet; choosing by hand needs RELION.")
+        return result
+
+    def _algorithm(self, prefix: str, class2d: Class2DOptions) -> None:
+        if class2d.do_em and class2d.do_grad:
+            self.problem(f"{prefix}class2d: do_em and do_grad are both on; choose one.")
+        elif not class2d.do_em and not class2d.do_grad:
+            self.problem(f"{prefix}class2d: do_em and do_grad are both off; choose one.")
+        elif class2d.do_grad:
+            self.problem(f"{prefix}class2d: VDAM is not in the engine yet; set class2d: {{do_em: true}}.")
+
+
+def _value(given: Any, item: dataclasses.Field) -> Any:
+    """Return the value in the type of the option; ValueError says what is wrong with it."""
+    facts = item.metadata
+    value = _typed(given, type(item.default))
+    if facts["is_input"] and value != item.default:
+        raise ValueError("the workflow fills this in; name the particles under input.")
+    if facts["refused"] and value != facts["relion_default"]:
+        raise ValueError(
+            f"{given!r} is refused, only RELION's default {shown(item.default)} is possible: {facts['refused']}."
+        )
+    if facts["choices"] and value not in facts["choices"]:
+        near = _nearest(str(value), facts["choices"])
+        raise ValueError(f"expected one of {', '.join(facts['choices'])}, found {given!r}.{near}")
+    unit = f" {facts['unit']}" if facts["unit"] else ""
+    if facts["minimum"] is not None and value < facts["minimum"]:
+        raise ValueError(f"must be at least {facts['minimum']:g}{unit}, found {given!r}.")
+    if facts["maximum"] is not None and value > facts["maximum"]:
+        raise ValueError(f"must be at most {facts['maximum']:g}{unit}, found {given!r}.")
+    return value
+
+
+def _typed(given: Any, kind: type) -> Any:
+    """Return `given` as bool, int, float or str, tolerant only where YAML is: Yes/No, 25.0, 1e3."""
+    expected = {bool: "Yes or No", int: "a whole number", float: "a number", str: "a text"}[kind]
+    if given is None:
+        raise ValueError(f"expected {expected}, found nothing.")
+    if kind is bool and isinstance(given, bool):
+        return given
+    if kind is bool and isinstance(given, str) and given.lower() in _WORDS:
+        return _WORDS[given.lower()]
+    if kind is str and isinstance(given, str):
+        return given
+    if kind in (int, float) and not isinstance(given, bool):
+        try:
+            number = float(given)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number) and (kind is float or number == int(number)):
+            return kind(number)
+    raise ValueError(f"expected {expected}, found {given!r}.")
+
+
+def shown(value: Any) -> str:
+    """Return a value as the config shows it: Yes and No, text in quotes, numbers short."""
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, str):
+        return value or '""'
+    return f"{value:g}"
+
+
+def _unknown(key: str, known: tuple[str, ...], place: str) -> str:
+    """Return the sentence about an unknown key: where it belongs, or the nearest name."""
+    for section, options in SECTIONS.items():
+        if key in {item.name for item in dataclasses.fields(options)} and not place.endswith(section):
+            return f"{place}: unknown key '{key}'; it belongs under {section}."
+    return f"{place}: unknown key '{key}'.{_nearest(key, known) or ' Known: ' + ', '.join(known) + '.'}"
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}'?" if near else ""
