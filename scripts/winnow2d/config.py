@@ -208,19 +208,26 @@ class _Check:
                 if name == "own" and key in own_values:
                     self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
         result = Round(number, **merged)
-        prefix = f"{place}: " if difference else ""  # a fault of every round is told once
-        self._algorithm(prefix, result.class2d)
+        self._algorithm(place, difference, result.class2d)
         if not result.select.do_class_ranker:
+            prefix = _prefix(place, difference, "select", ("do_class_ranker",))
             self.problem(f"{prefix}select.do_class_ranker: No is not supported yet; choosing by hand needs RELION.")
         return result
 
-    def _algorithm(self, prefix: str, class2d: Class2DOptions) -> None:
+    def _algorithm(self, place: str, difference: Mapping[str, Any], class2d: Class2DOptions) -> None:
+        prefix = _prefix(place, difference, "class2d", ("do_em", "do_grad"))
         if class2d.do_em and class2d.do_grad:
             self.problem(f"{prefix}class2d: do_em and do_grad are both on; choose one.")
         elif not class2d.do_em and not class2d.do_grad:
             self.problem(f"{prefix}class2d: do_em and do_grad are both off; choose one.")
         elif class2d.do_grad:
             self.problem(f"{prefix}class2d: VDAM is not in the engine yet; set class2d: {{do_em: true}}.")
+
+
+def _prefix(place: str, difference: Mapping[str, Any], section: str, keys: tuple[str, ...]) -> str:
+    """Return the place if the fault is the round's own; a fault of every round is told once, without it."""
+    given = difference.get(section)
+    return f"{place}: " if isinstance(given, Mapping) and any(key in given for key in keys) else ""
 
 
 def _value(given: Any, item: dataclasses.Field) -> Any:

@@ -1,0 +1,44 @@
+# Two commands: `make demo` and `make test`. Both make their own environment in .venv first.
+
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+BIN := .venv/bin
+ENVIRONMENT := .venv/.environment
+TEST_ENVIRONMENT := .venv/.test-environment
+
+.PHONY: demo test generated format clean-demo help
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+demo: $(ENVIRONMENT)  ## two rounds on 2,000 simulated particles, in ./demo, with a report
+	@mkdir -p demo
+	@$(BIN)/snakemake --snakefile Snakefile --directory demo --cores $(CORES) --quiet rules host
+	@$(BIN)/python scripts/score_demo.py demo
+
+test: $(TEST_ENVIRONMENT)  ## run every test and every check; the summary is the last lines
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+generated: $(ENVIRONMENT)  ## make the files that repeat what options.py and pyproject.toml say
+	@$(BIN)/python -m winnow2d.generate
+
+format: $(TEST_ENVIRONMENT)  ## lay out the code as the checks want it
+	@$(BIN)/ruff check --fix scripts tests
+	@$(BIN)/ruff format scripts tests
+	@$(BIN)/snakefmt Snakefile rules/*.smk
+
+clean-demo:  ## remove the demo project
+	rm -rf demo
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Winnow needs Python 3.11 or newer; say e.g. make PYTHON=python3.12 demo"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(ENVIRONMENT): pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(TEST_ENVIRONMENT): pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(ENVIRONMENT)

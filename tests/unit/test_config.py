@@ -1,0 +1,161 @@
+"""The user's config: what is accepted, what is refused and in which words, and how rounds are merged."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from winnow2d.config import check_config, load_config, round_options
+from winnow2d.errors import ConfigError
+from winnow2d.options import SECTIONS
+
+USERS = {
+    "input": {"particles": "path/to/particles.star"},
+    "class2d": {"nr_classes": 50, "do_em": True, "nr_iter_em": 25, "particle_diameter": 200},
+    "select": {"rank_threshold": 0.35},
+    "rounds": [{}, {"class2d": {"nr_classes": 30}}],
+}
+
+
+def problems(**changes):
+    """Return the problems of the user's config with some sections replaced."""
+    with pytest.raises(ConfigError) as caught:
+        check_config(USERS | changes)
+    return caught.value.problems
+
+
+def test_users_config_gives_two_rounds_that_differ_in_classes():
+    config = check_config(USERS)
+    assert config.particles == ("path/to/particles.star",)
+    assert config.demo is None
+    assert [item.class2d.nr_classes for item in config.rounds] == [50, 30]
+    class2d, select, own = round_options(config, 2)
+    assert (class2d.nr_iter_em, select.rank_threshold, own.random_seed) == (25, 0.35, 1)
+
+
+def test_a_difference_touches_nothing_else():
+    first, second = check_config(USERS).rounds
+    assert dataclasses.replace(second, number=1, class2d=dataclasses.replace(second.class2d, nr_classes=50)) == first
+
+
+def test_adding_a_round_leaves_earlier_rounds_alone():
+    longer = check_config(USERS | {"rounds": [*USERS["rounds"], {"select": {"rank_threshold": 0.5}}]})
+    assert longer.rounds[:2] == check_config(USERS).rounds
+    assert longer.rounds[2].select.rank_threshold == 0.5
+
+
+def test_what_is_not_named_has_its_default():
+    config = check_config(USERS)
+    named = {"nr_classes", "do_em", "do_grad", "particle_diameter", "nr_iter_em"}
+    for name, merged in (("class2d", config.rounds[0].class2d), ("own", config.own), ("extract", config.extract)):
+        for item in dataclasses.fields(SECTIONS[name]):
+            if item.name not in named:
+                assert getattr(merged, item.name) == item.default, item.name
+
+
+@pytest.mark.parametrize(
+    ("given", "do_em", "do_grad"),
+    [({"do_em": True}, True, False), ({"do_grad": False}, True, False), ({"do_em": "Yes"}, True, False)],
+)
+def test_one_algorithm_turns_the_other_off(given, do_em, do_grad):
+    class2d = check_config(USERS | {"class2d": given}).rounds[0].class2d
+    assert (class2d.do_em, class2d.do_grad) == (do_em, do_grad)
+
+
+@pytest.mark.parametrize("given", [{}, {"do_grad": True}, {"do_em": False}])
+def test_vdam_is_refused_with_the_way_out(given):
+    assert problems(class2d=given) == ("class2d: VDAM is not in the engine yet; set class2d: {do_em: true}.",)
+
+
+def test_a_round_may_not_turn_to_vdam_either():
+    found = problems(rounds=[{}, {"class2d": {"do_grad": True}}])
+    assert found == ("round 2: class2d: VDAM is not in the engine yet; set class2d: {do_em: true}.",)
+
+
+def test_both_algorithms_are_an_error():
+    assert problems(class2d={"do_em": True, "do_grad": True}) == (
+        "class2d: do_em and do_grad are both on; choose one.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"class2d": {"do_em": True, "nr_clases": 3}}, "class2d: unknown key 'nr_clases'. Did you mean 'nr_classes'?"),
+        ({"class2d": {"do_em": True, "random_seed": 3}}, "class2d: unknown key 'random_seed'; it belongs under own."),
+        ({"nr_classes": 3}, "config: unknown key 'nr_classes'; it belongs under class2d."),
+        ({"slect": {}}, "config: unknown key 'slect'. Did you mean 'select'?"),
+        ({"class2d": {"do_em": True, "nr_classes": 0}}, "class2d.nr_classes: must be at least 1, found 0."),
+        ({"class2d": {"do_em": True, "nr_classes": 2.5}}, "class2d.nr_classes: expected a whole number, found 2.5."),
+        ({"class2d": {"do_em": True, "tau_fudge": "a"}}, "class2d.tau_fudge: expected a number, found 'a'."),
+        ({"class2d": {"do_em": True, "tau_fudge": None}}, "class2d.tau_fudge: expected a number, found nothing."),
+        ({"class2d": {"do_em": 3}}, "class2d.do_em: expected Yes or No, found 3."),
+        ({"class2d": {"do_em": True, "psi_sampling": 91}}, "must be at most 90 degrees, found 91."),
+        ({"class2d": {"do_em": True, "use_gpu": True}}, "say own: {device: gpu}"),
+        ({"class2d": {"do_em": True, "fn_img": "a.star"}}, "class2d.fn_img: the workflow fills this in"),
+        ({"extract": {"do_rescale": True}}, "extract.do_rescale: True is refused"),
+        ({"own": {"device": "gpus"}}, "expected one of auto, cpu, gpu, found 'gpus'. Did you mean 'gpu'?"),
+        ({"select": {"do_class_ranker": False}}, "select.do_class_ranker: No is not supported yet"),
+        ({"select": 3}, "select: expected keys with values, found 3."),
+        ({"rounds": []}, "rounds: expected a list with one entry per round"),
+        ({"rounds": [3]}, "round 1: expected sections"),
+        ({"rounds": [{}] * 100}, "at most 99 rounds"),
+        ({"rounds": [{"extract": {}}]}, "round 1: unknown key 'extract'"),
+        ({"rounds": [{"own": {"stacks_root": "a"}}]}, "own.stacks_root: belongs to the whole project"),
+        ({"input": {}}, "input: missing"),
+        ({"input": {"particle": "a.star"}}, "input: unknown key 'particle'. Did you mean 'particles'?"),
+        ({"input": {"particles": "a.star", "demo": {}}}, "input: exactly one of"),
+        ({"input": {"particles": [3]}}, "input.particles: expected the path of a STAR file"),
+        ({"input": {"optimiser": "run_it025_optimiser.star"}}, "input.optimiser: not supported yet"),
+        ({"input": {"micrographs": "m.star", "coordinates": "c.star"}}, "input.micrographs: not supported yet"),
+        ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
+    ],
+)
+def test_each_mistake_has_its_sentence(changes, words):
+    assert any(words in problem for problem in problems(**changes)), problems(**changes)
+
+
+def test_relions_own_default_of_an_unsupported_option_is_accepted():
+    given = USERS["class2d"] | {"use_gpu": "No", "nr_pool": 3, "scratch_dir": "", "do_helix": False}
+    assert check_config(USERS | {"class2d": given}) == check_config(USERS)
+
+
+def test_all_problems_are_told_at_once():
+    found = problems(class2d={"do_em": True, "nr_clases": 3, "tau_fudge": -1}, own={"device": "x"}, inptu=1)
+    assert len(found) == 4
+
+
+def test_numbers_may_be_written_as_yaml_reads_them():
+    given = {"do_em": True, "nr_classes": 50.0, "tau_fudge": "1e1"}
+    class2d = check_config(USERS | {"class2d": given}).rounds[0].class2d
+    assert class2d.nr_classes == 50
+    assert isinstance(class2d.nr_classes, int)
+    assert class2d.tau_fudge == 10.0
+
+
+def test_regrouping_is_a_job_of_its_own():
+    given = {"do_regroup": True, "nr_groups": 4, "rank_threshold": 0.2}
+    first, second = check_config(USERS | {"select": given, "rounds": [{}, {"select": {"do_regroup": False}}]}).rounds
+    assert (first.selection.do_class_ranker, first.selection.do_regroup) == (True, False)
+    assert first.selection.rank_threshold == 0.2
+    assert first.regroup is not None
+    assert (first.regroup.do_class_ranker, first.regroup.do_regroup, first.regroup.nr_groups) == (False, True, 4)
+    assert second.regroup is None
+
+
+def test_demo_may_be_empty():
+    assert check_config(USERS | {"input": {"demo": None}}).demo.particles == 2000
+
+
+@pytest.mark.parametrize("text", ["class2d: {nr_classes: 3", "- :\n\t- a"])
+def test_broken_yaml_is_named(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is not valid YAML"):
+        load_config(path)
+
+
+def test_missing_config_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "mine.yaml")
