@@ -1,0 +1,1 @@
+"""Readers and writers of the files RELION and Winnow share."""

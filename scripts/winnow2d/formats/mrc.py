@@ -1,0 +1,237 @@
+"""Image stacks by 'number@file', memory-mapped; the pixel size is in the header.
+
+A stack is a file of n square images, float32 when we write it. Row 0 of an array is y = 0; the centre of an
+image is pixel box // 2.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.utils import data_dtype_from_header
+
+from winnow2d.errors import ImageError
+from winnow2d.formats.atomic import replaced
+
+HEADER_BYTES = 1024
+OPEN_STACKS = 256  # memory maps kept per ParticleStack
+_LABEL = b"Winnow image stack"  # fixed: a time of day would make equal stacks differ
+_MODES = {0: "signed bytes", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
+_header_lock = threading.Lock()  # warnings.catch_warnings is not thread-safe
+
+
+@dataclass(frozen=True)
+class StackHeader:
+    """What the header of an image stack says."""
+
+    n_images: int
+    box_y: int
+    box_x: int
+    pixel_size_ang: float
+    mode: int
+    offset_bytes: int = HEADER_BYTES  # where pixels begin
+    dtype: np.dtype = field(default_factory=lambda: np.dtype("<f4"))
+
+
+def split_image_name(name: str) -> tuple[int, str]:
+    """Return the 0-based image number and the file of an image name such as '000001@a/b.mrcs'.
+
+    A name without @ is the first image of its file.
+
+    Raises
+    ------
+    ImageError
+        If what stands before the @ is not a number from 1 on (RELION reads 0 as 1 without a word).
+    """
+    number, at, file = name.partition("@")
+    if not at:
+        return 0, name
+    if not number.isdecimal() or int(number) < 1 or not file:
+        raise ImageError(f"image name '{name}': expected number@file with a number from 1 on")
+    return int(number) - 1, file
+
+
+def read_stack_header(path: str | os.PathLike) -> StackHeader:
+    """Return the header of a stack after holding it against the length of the file.
+
+    Parameters
+    ----------
+    path : path
+        MRC file of mode 0, 1, 2, 6 or 12; either byte order; an extended header is skipped.
+
+    Raises
+    ------
+    ImageError
+        File missing, not MRC, of a mode we cannot read, or shorter than its header says.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file")
+    try:
+        with _header_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # permissive reading warns of old machine stamps
+            with mrcfile.open(path, mode="r", permissive=True, header_only=True) as stack:
+                header, mode = stack.header, int(stack.header.mode)
+                dtype = data_dtype_from_header(header) if mode in _MODES else None
+    except (ValueError, OSError) as error:
+        raise ImageError(f"{path}: not an MRC file ({error})") from None
+    if dtype is None:
+        raise ImageError(f"{path}: MRC mode {mode} cannot be read; expected one of {sorted(_MODES)}")
+    n_images, box_y, box_x = int(header.nz), int(header.ny), int(header.nx)
+    offset = HEADER_BYTES + max(0, int(header.nsymbt))
+    if min(n_images, box_y, box_x) < 1:
+        raise ImageError(f"{path}: the header tells of {n_images} images of {box_y} x {box_x} pixels")
+    expected, found = offset + n_images * box_y * box_x * dtype.itemsize, path.stat().st_size
+    if found < expected:
+        raise ImageError(f"{path}: truncated: {found} bytes, but {n_images} images need {expected}; copy it again")
+    pixel_size = float(header.cella.x) / int(header.mx) if int(header.mx) > 0 else 0.0
+    return StackHeader(n_images, box_y, box_x, pixel_size, mode, offset, dtype)
+
+
+class ParticleStack:
+    """The images of a particle table, read on demand; reading from several threads is safe.
+
+    Parameters
+    ----------
+    image_names : sequence of str
+        One 'number@file' per particle.
+    root : path
+        Folder relative file names start from (the project directory).
+    box_px : int or None
+        Box every image must have; None for the box of the first image.
+
+    Raises
+    ------
+    ImageError
+        An image name that is not number@file (all such names together, five at most).
+    """
+
+    def __init__(self, image_names: Sequence[str], root: str | os.PathLike = ".", box_px: int | None = None):
+        self.root = Path(root)
+        self._box_px = box_px
+        self._numbers = np.empty(len(image_names), dtype=np.int64)
+        self._file_index = np.empty(len(image_names), dtype=np.int64)
+        self._maps: OrderedDict[int, np.memmap] = OrderedDict()
+        self._lock = threading.Lock()
+        files: dict[str, int] = {}
+        problems = []
+        for row, name in enumerate(image_names):
+            try:
+                self._numbers[row], file = split_image_name(name)
+            except ImageError as error:
+                problems.append(f"row {row + 1}: {error}")
+                continue
+            self._file_index[row] = files.setdefault(file, len(files))
+        if problems:
+            raise ImageError(*problems[:5])
+        self.files = list(files)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def box_px(self) -> int:
+        """The box of the images; opens the first stack if it was not given."""
+        if self._box_px is None:
+            self._box_px = int(self._map(int(self._file_index[0])).shape[-1])
+        return self._box_px
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return images as a (n, y, x) float32 array, in the order of `indices`.
+
+        Parameters
+        ----------
+        indices : (n,) int array
+            0-based rows of the table.
+
+        Raises
+        ------
+        ImageError
+            A stack is missing or damaged, has too few images, or another box.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        images = np.empty((len(indices), self.box_px, self.box_px), dtype=np.float32)
+        file_index, numbers = self._file_index[indices], self._numbers[indices]
+        for file in np.unique(file_index):
+            rows = np.flatnonzero(file_index == file)
+            pixels = self._map(int(file))
+            if numbers[rows].max() >= len(pixels):
+                wanted, path = int(numbers[rows].max()) + 1, self.root / self.files[file]
+                raise ImageError(f"{path}: image {wanted} asked for, but the stack has {len(pixels)}")
+            images[rows] = pixels[numbers[rows]]
+        return images
+
+    def _map(self, file: int) -> np.memmap:
+        """Return the (n, y, x) memory map of a stack, opened and checked when first asked for."""
+        with self._lock:
+            if file in self._maps:
+                self._maps.move_to_end(file)
+                return self._maps[file]
+        path = self.root / self.files[file]
+        header = read_stack_header(path)
+        box = self._box_px if self._box_px is not None else header.box_x
+        if (header.box_y, header.box_x) != (box, box):
+            raise ImageError(f"{path}: images of {header.box_y} x {header.box_x} pixels, expected {box} x {box}")
+        shape = (header.n_images, box, box)
+        pixels = np.memmap(path, dtype=header.dtype, mode="r", offset=header.offset_bytes, shape=shape)
+        with self._lock:
+            self._maps[file] = pixels
+            while len(self._maps) > OPEN_STACKS:
+                self._maps.popitem(last=False)
+        return pixels
+
+
+def write_stack(path: str | os.PathLike, images: np.ndarray, pixel_size_ang: float) -> None:
+    """Write images as a float32 stack with RELION's header, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        File name ending in .mrcs.
+    images : (n, y, x) array
+    pixel_size_ang : float
+        Stands in the header for x and y; sections are 1 A apart, as RELION writes it.
+
+    Raises
+    ------
+    ImageError
+        If there is no image, or a pixel is nan or infinite.
+    """
+    images = np.asarray(images)
+    if images.ndim != 3 or images.size == 0:
+        raise ImageError(f"{path}: expected images as (n, y, x), found shape {images.shape}")
+    pixels = np.ascontiguousarray(images, dtype="<f4")
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise ImageError(f"{path}: the images hold nan or infinite pixels")
+    with replaced(path) as (temporary,), open(temporary, "wb") as file:
+        file.write(_stack_header(pixels, lowest, highest, pixel_size_ang).tobytes())
+        file.write(pixels.data)
+
+
+def _stack_header(pixels: np.ndarray, lowest: float, highest: float, pixel_size_ang: float) -> np.ndarray:
+    """Return the header RELION writes for a class stack (everything not set here is zero)."""
+    n_images, box_y, box_x = pixels.shape
+    header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
+    header["nx"], header["ny"], header["nz"], header["mode"] = box_x, box_y, n_images, 2
+    header["mx"], header["my"], header["mz"] = box_x, box_y, n_images
+    header["cella"] = (box_x * pixel_size_ang, box_y * pixel_size_ang, n_images * 1.0)
+    header["cellb"] = (90.0, 90.0, 90.0)
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    means = pixels.mean(axis=(1, 2), dtype=np.float64)
+    squares = np.array([np.mean((image.astype(np.float64) - means.mean()) ** 2) for image in pixels])
+    header["dmin"], header["dmax"], header["dmean"] = lowest, highest, means.mean()
+    header["rms"] = np.sqrt(squares.mean())
+    header["map"], header["machst"] = b"MAP ", (68, 65, 0, 0)
+    header["nlabl"] = 1
+    header["label"][0] = _LABEL
+    return header

@@ -1,0 +1,90 @@
+"""Stacks: RELION's header, images by name, damage refused."""
+
+import mrcfile
+import numpy as np
+import pytest
+
+from winnow2d.errors import ImageError
+from winnow2d.formats.mrc import ParticleStack, read_stack_header, split_image_name, write_stack
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(3).normal(size=(5, 8, 8)).astype(np.float32)
+
+
+def test_a_stack_reads_back_and_its_header_is_relions(tmp_path, images):
+    write_stack(tmp_path / "a.mrcs", images, 3.54)
+    write_stack(tmp_path / "b.mrcs", images, 3.54)
+    assert (tmp_path / "a.mrcs").read_bytes() == (tmp_path / "b.mrcs").read_bytes()
+    header = read_stack_header(tmp_path / "a.mrcs")
+    assert (header.n_images, header.box_y, header.box_x, header.mode) == (5, 8, 8, 2)
+    assert header.pixel_size_ang == pytest.approx(3.54)
+    with mrcfile.open(tmp_path / "a.mrcs") as file:
+        assert np.array_equal(file.data, images)
+        assert file.header.cella.z == 5.0
+        assert file.header.ispg == 0
+        assert file.header.rms == pytest.approx(images.std())
+        assert file.header.dmean == pytest.approx(images.mean())
+        assert file.header.label[0] == b"Winnow image stack"
+    raw = (tmp_path / "a.mrcs").read_bytes()
+    assert raw[96:208] == b"\0" * 112
+    assert raw[208:216] == b"MAP \x44\x41\0\0"
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.float16, np.float32])
+def test_every_mode_is_read_as_float32(tmp_path, images, dtype):
+    pixels = (images * 20).astype(np.uint8).astype(dtype) if dtype == np.uint16 else (images * 20).astype(dtype)
+    with mrcfile.new(tmp_path / "a.mrcs") as file:
+        file.set_data(pixels)
+        file.set_extended_header(np.zeros(64, dtype="V1"))
+    read = ParticleStack(["2@a.mrcs", "000001@a.mrcs"], tmp_path).read([1, 0])
+    assert read.dtype == np.float32
+    assert np.array_equal(read, pixels[:2].astype(np.float32))
+
+
+def test_images_come_in_the_order_asked_from_many_files(tmp_path, images):
+    write_stack(tmp_path / "a.mrcs", images[:2], 1.0)
+    write_stack(tmp_path / "b.mrcs", images[2:], 1.0)
+    names = ["1@a.mrcs", "3@b.mrcs", "2@a.mrcs", f"1@{tmp_path}/b.mrcs", "2@b.mrcs"]
+    stack = ParticleStack(names, tmp_path)
+    assert len(stack) == 5
+    assert stack.box_px == 8
+    assert np.array_equal(stack.read([4, 0, 1, 3, 2]), images[[3, 0, 4, 2, 1]])
+    assert stack.read([]).shape == (0, 8, 8)
+
+
+def test_byte_swapped_stacks_are_read(tmp_path, images):
+    with mrcfile.new(tmp_path / "a.mrcs") as file:
+        file.set_data(images.astype(">f4"))
+    assert read_stack_header(tmp_path / "a.mrcs").dtype == np.dtype(">f4")
+    assert np.array_equal(ParticleStack(["5@a.mrcs"], tmp_path).read([0])[0], images[4])
+
+
+def test_damage_is_refused(tmp_path, images):
+    path = tmp_path / "a.mrcs"
+    write_stack(path, images, 1.0)
+    with pytest.raises(ImageError, match="image 6 asked for, but the stack has 5"):
+        ParticleStack(["6@a.mrcs"], tmp_path).read([0])
+    with pytest.raises(ImageError, match="8 x 8 pixels, expected 16 x 16"):
+        ParticleStack(["1@a.mrcs"], tmp_path, box_px=16).read([0])
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ImageError, match="truncated: 2300 bytes"):
+        read_stack_header(path)
+    path.write_text("not an image")
+    with pytest.raises(ImageError, match="not an MRC file"):
+        read_stack_header(path)
+    with pytest.raises(ImageError, match="no such file"):
+        read_stack_header(tmp_path / "none.mrcs")
+    with pytest.raises(ImageError, match="nan"):
+        write_stack(path, images * np.nan, 1.0)
+
+
+def test_image_names():
+    assert split_image_name("000001@a/b@c.mrcs") == (0, "a/b@c.mrcs")
+    assert split_image_name("a.mrc") == (0, "a.mrc")
+    for name in ("0@a.mrcs", "x@a.mrcs", "@a.mrcs", "-1@a.mrcs", "1@"):
+        with pytest.raises(ImageError, match="number from 1"):
+            split_image_name(name)
+    with pytest.raises(ImageError, match="row 2"):
+        ParticleStack(["1@a", "0@a"], ".")
