@@ -22,5 +22,6 @@ rule extract:
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=extraction_options(),
+        do_ctf_correction=any(item.class2d.do_ctf_correction for item in CONFIG.rounds),
     script:
         "../scripts/extract.py"
