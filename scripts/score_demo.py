@@ -1,0 +1,59 @@
+"""Print how many good and junk particles each round of a demo kept: python scripts/score_demo.py PROJECT."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from winnow2d.errors import JobError, WinnowError
+from winnow2d.formats.ledger import read_ledger
+from winnow2d.formats.star import read_star
+from winnow2d.report.tables import GOOD, TruthScore, truth_score
+
+HELP = "usage: python scripts/score_demo.py PROJECT   (PROJECT: the directory with Extract, Class2D, Select, report)"
+
+
+def score_project(project: Path) -> TruthScore:
+    """Return what every round of a demo project kept, against its truth."""
+    truth = project / "Extract/job001/truth.star"
+    if not truth.is_file():
+        raise JobError(f"{truth}: no such file; only the demo (input: {{demo: ...}}) has a truth to compare with.")
+    ledgers = sorted(project.glob("report/round_*/particles.tsv"))
+    if not ledgers:
+        raise JobError(f"{project}/report: no round_NN/particles.tsv; let the demo finish its first round.")
+    return truth_score(read_star(truth)["truth"], [read_ledger(path) for path in ledgers])
+
+
+def lines(score: TruthScore) -> list[str]:
+    """Return the score as lines of text, one per round."""
+    good = int(score.kinds.loc[score.kinds["kind"] == GOOD, "entered"].sum())
+    total = int(score.kinds["entered"].sum())
+    text = [f"Input: {total:,} particles, {good:,} good and {total - good:,} junk"]
+    return text + [_line(row) for _, row in score.rounds.iterrows()]
+
+
+def _line(row: pd.Series) -> str:
+    """Return one round as a line."""
+    kept = f"kept {int(row['good_kept']):,} of {int(row['good_in']):,} good"
+    junk = f"{int(row['junk_kept']):,} of {int(row['junk_in']):,} junk"
+    rates = f"precision {row['precision']:.3f}, recall {row['recall']:.3f} (of the input {row['recall_total']:.3f})"
+    return f"Round {int(row['number'])}: {kept} and {junk} particles; {rates}"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the score of the project named on the command line; return the exit status."""
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        print(HELP)  # noqa: T201 (a command talks to its user)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    try:
+        print("\n".join(lines(score_project(Path(arguments[0])))))  # noqa: T201
+    except WinnowError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
