@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = "make generated"
 MARK = "# ---- Every option and its default; this part is generated (make generated) ----"
-CONDA_NAMES = {"matplotlib": "matplotlib-base", "snakemake": "snakemake-minimal"}
+CONDA_NAMES = {"snakemake": "snakemake-minimal"}
 TITLES = {
     "extract": "RELION: Particle extraction",
     "class2d": "RELION: 2D classification",

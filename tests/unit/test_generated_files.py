@@ -7,8 +7,8 @@ import difflib
 import jsonschema
 import pytest
 import yaml
-from conftest import REPOSITORY
 
+from conftest import REPOSITORY
 from winnow2d import generate
 from winnow2d.config import check_config, load_config
 
