@@ -1,0 +1,24 @@
+"""Enter the user's particles in the project, checked and linked (RELION job type Extract)."""
+
+from pathlib import Path
+
+from winnow2d import runner
+from winnow2d.errors import StarError
+from winnow2d.intake.enter import enter_particles
+
+SPEC = runner.JobSpec(type="Extract", nodes={"particles": "particles"})
+
+with runner.job(globals(), SPEC) as job:
+    sources = job.inputs.particles if isinstance(job.inputs.particles, list) else [job.inputs.particles]
+    if len(sources) != 1:
+        raise StarError(
+            f"input.particles: {len(sources)} files given, expected one. Join them first, e.g. with "
+            "relion_star_handler --combine."
+        )
+    enter_particles(
+        source=Path(sources[0]),
+        project=Path(),
+        job_directory=job.directory.as_posix(),
+        stacks_root=job.own.stacks_root,
+        do_ctf_correction=getattr(job.params, "do_ctf_correction", True),
+    )

@@ -1,0 +1,164 @@
+"""Enters a user's particles in the project: reads, checks everything, links the stacks, writes particles.star."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from winnow2d.formats.atomic import replaced
+from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
+from winnow2d.formats.star import read_star
+from winnow2d.intake.findings import Findings
+from winnow2d.intake.images import check_headers, check_pixels
+from winnow2d.intake.stacks import (
+    ImageReferences,
+    check_found,
+    find_stacks,
+    make_links,
+    plan_links,
+    read_own_links,
+    search_folders,
+    split_image_names,
+)
+from winnow2d.intake.tables import check_tables, numbered_from_one, numbers, without_unused_optics
+
+logger = logging.getLogger(__name__)
+
+SOURCE_NAME = "winnowSourceImageName"
+
+
+@dataclass(frozen=True)
+class Entered:
+    """How many particles came in, how many were left out, and from how many stacks."""
+
+    n_particles: int
+    n_left_out: int
+    n_stacks: int
+    n_links: int
+
+
+def enter_particles(
+    source: Path,
+    project: Path,
+    job_directory: str = "Extract/job001",
+    stacks_root: str = "",
+    do_ctf_correction: bool = True,
+) -> Entered:
+    """Check the particles of a STAR file and write them as `job_directory`/particles.star.
+
+    Stacks are linked, not copied; every column passes through with its exact text. Particles whose image
+    turned out to be dead stand in `job_directory`/left_out.tsv, with the reason.
+
+    Parameters
+    ----------
+    source : Path
+        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star).
+    project : Path
+        The project directory; names in the result are relative to it.
+    job_directory : str
+        The importing job, relative to the project; it must be ours.
+    stacks_root : str
+        Last folder in which relative stack names are looked for; empty for none.
+    do_ctf_correction : bool
+        Whether the classification will need the CTF columns.
+
+    Returns
+    -------
+    Entered
+
+    Raises
+    ------
+    StarError
+        With all problems of tables, stacks and images together; nothing is written then.
+    """
+    findings = Findings()
+    project = project.absolute()
+    table = without_unused_optics(_read(source), str(source), findings)
+    check_tables(table, str(source), do_ctf_correction, findings)
+    if "rlnImageName" not in table.particles or table.particles.empty:
+        findings.settle()
+    references = split_image_names(table.particles["rlnImageName"])
+    own_links = read_own_links(project, job_directory)
+    folders = search_folders(source, project, stacks_root)
+    found = find_stacks(references.names, folders, own_links)
+    check_found(found, folders, str(source), findings)
+    table, left_out = _check_images(table, references, found, str(source), findings)
+    findings.settle()
+
+    table = numbered_from_one(table)
+    present = {name: path for name, path in found.items() if path is not None}
+    names, links = plan_links(present, project, job_directory, own_links)
+    make_links(links, own_links, project, job_directory)
+    _write_left_out(project / job_directory / "left_out.tsv", table.particles, left_out)
+    particles = _rename_stacks(table.particles, references, names)
+    is_kept = np.ones(len(particles), dtype=bool)
+    is_kept[list(left_out)] = False
+    kept = ParticleTable(table.optics, particles[is_kept].reset_index(drop=True))
+    write_particle_table(project / job_directory / "particles.star", kept)
+    logger.info(
+        "%s particles from %s stacks, %s left out", f"{len(kept.particles):,}", f"{len(names):,}", len(left_out)
+    )
+    return Entered(len(kept.particles), len(left_out), len(names), len(links))
+
+
+def _read(source: Path) -> ParticleTable:
+    """Return the tables as they are, faults included: they are to be told together with all others."""
+    blocks = read_star(source)
+    if "optics" in blocks and "particles" in blocks:
+        return ParticleTable(blocks["optics"], blocks["particles"])
+    return read_particle_table(source)
+
+
+def _check_images(
+    table: ParticleTable,
+    references: ImageReferences,
+    found: dict[str, Path | None],
+    source: str,
+    findings: Findings,
+) -> tuple[ParticleTable, dict[int, str]]:
+    """Return the table with its box filled in if it had none, and the particles to leave out (row -> reason)."""
+    box = numbers(table.optics["rlnImageSize"]) if "rlnImageSize" in table.optics else np.zeros(0)
+    given_box_px = int(box[0]) if len(box) and np.isfinite(box[0]) else None
+    is_readable, box_px = check_headers(found, references, given_box_px, source, findings)
+    rows = np.flatnonzero(is_readable)
+    if len(rows) == 0:
+        return table, {}
+    paths = [found[name] or Path() for name in references.names]
+    if given_box_px is None:
+        findings.warn(f"{source}: data_optics has no rlnImageSize; {box_px} px was taken from the stacks.")
+        optics = table.optics.assign(rlnImageSize=str(box_px))
+        if "rlnImageDimensionality" not in optics:
+            optics["rlnImageDimensionality"] = "2"
+        table = ParticleTable(optics, table.particles)
+    group = np.zeros(len(table.particles))
+    if "rlnOpticsGroup" in table.particles:
+        group = np.nan_to_num(numbers(table.particles["rlnOpticsGroup"]))
+    return table, check_pixels(paths, references, group, rows, box_px, source, findings)
+
+
+def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
+    """Return the particles with the stack names of the project; names that changed are kept in a column of ours."""
+    new_names = np.array([names[name] for name in references.names], dtype=object)
+    old_names = np.array(references.names, dtype=object)
+    is_changed = (new_names != old_names)[references.stack]
+    if not is_changed.any():
+        return particles
+    column = particles["rlnImageName"]
+    index = column.str.partition("@")[0]
+    renamed = index + "@" + pd.Series(new_names[references.stack], index=column.index)
+    particles = particles.copy()
+    if SOURCE_NAME not in particles:
+        particles[SOURCE_NAME] = column
+    particles["rlnImageName"] = column.where(~is_changed, renamed)
+    return particles
+
+
+def _write_left_out(path: Path, particles: pd.DataFrame, left_out: dict[int, str]) -> None:
+    lines = ["image_name\trow\treason"]
+    lines += [f"{particles['rlnImageName'].iloc[row]}\t{row + 1}\t{left_out[row]}" for row in sorted(left_out)]
+    with replaced(path) as (temporary,):
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
