@@ -1,0 +1,24 @@
+"""Put the kept particles of a round in intensity groups of enough size (RELION job type Select)."""
+
+import logging
+
+from winnow2d import runner
+from winnow2d.formats.particles import read_particle_table, write_particle_table
+from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
+from winnow2d.selection.regroup import number_groups, regroup, warn_of_small_groups
+
+SPEC = runner.JobSpec(
+    type="Select",
+    label="relion.select.interactive",
+    nodes={"particles": "particles"},
+    input_nodes={"optimiser": "class2d_optimiser", "particles": "particles"},
+    option_inputs={"fn_model": "optimiser"},
+)
+
+with runner.job(globals(), SPEC) as job:
+    table = read_particle_table(job.inputs.particles)
+    names = regroup(read_group_scales(job.inputs.model), *group_and_optics(table), job.options.nr_groups)
+    numbers = number_groups(names, micrograph_names(table))
+    write_particle_table(job.outputs.particles, with_groups(table, names, numbers))
+    logging.getLogger(__name__).info("%s particles in %d groups", f"{len(names):,}", numbers.max())
+    warn_of_small_groups(names)

@@ -1,0 +1,49 @@
+"""Score the classes of a round and keep the particles of the good ones (RELION job type Select)."""
+
+import logging
+
+from winnow2d.formats.refinement import read_class_table, read_iteration
+from winnow2d.selection.scores import score_classes
+
+from winnow2d import runner
+from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
+from winnow2d.formats.particles import read_particle_table
+from winnow2d.formats.selection_star import (
+    class_image_names,
+    classified_particles,
+    write_backup_selection,
+    write_class_averages,
+    write_kept_particles,
+    write_rank_files,
+)
+from winnow2d.selection.choose import choose_classes
+from winnow2d.selection.features import class_features
+
+SPEC = runner.JobSpec(
+    type="Select",
+    label="relion.select.class2dauto",
+    nodes={"particles": "particles", "class_averages": "class_averages"},
+    input_nodes={"optimiser": "class2d_optimiser"},
+    option_inputs={"fn_model": "optimiser"},
+)
+
+with runner.job(globals(), SPEC) as job:
+    features = class_features(read_iteration(job.inputs.optimiser), job.params.particle_diameter)
+    choice = choose_classes(features, score_classes(features), job.options)
+    classes, table = read_class_table(job.inputs.model), read_particle_table(job.inputs.data)
+
+    spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
+    for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
+        write_class_ledger(
+            path, class_image_names(classes), choice.score, choice.threshold, choice.kept, choice.rule, features
+        )
+    write_particle_ledger(
+        job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule
+    )
+    logging.getLogger(__name__).info(choice.sentence)
+    choice.check_not_empty(str(spare_ledger))
+
+    write_kept_particles(job.outputs.particles, table, choice.kept)
+    write_class_averages(job.outputs.class_averages, classes, choice.order, choice.score)
+    write_backup_selection(job.outputs.backup_selection, choice.kept)
+    write_rank_files(job.directory, job.inputs.optimiser, table, classes, choice.score)

@@ -1,0 +1,171 @@
+"""What a Select job writes, as RELION does: kept particles, their class averages, and every class's score.
+
+The particles keep the order of the classification's data file, and every column verbatim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from winnow2d.errors import StarError
+from winnow2d.formats.particles import ParticleTable, write_particle_table
+from winnow2d.formats.star import number_column, read_star, write_star
+
+_ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
+_AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
+_RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
+_UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
+
+
+def kept_particles(table: ParticleTable, kept_classes: np.ndarray) -> ParticleTable:
+    """Return the particles whose class is kept, in their order, with all columns; optics verbatim.
+
+    Parameters
+    ----------
+    table : ParticleTable
+        Of run_itNNN_data.star.
+    kept_classes : (k,) bool array
+
+    Raises
+    ------
+    StarError
+        If a class number is beyond the number of classes.
+    """
+    index = class_indices(table, len(kept_classes))
+    kept = np.append(np.asarray(kept_classes, dtype=bool), False)[index]  # the last entry answers for no class
+    return ParticleTable(optics=table.optics, particles=table.particles[kept].reset_index(drop=True))
+
+
+def class_indices(table: ParticleTable, k: int) -> np.ndarray:
+    """Return the class of each particle, (n,) int64, 0-based; -1 where none was ever assigned."""
+    if "rlnClassNumber" not in table.particles:
+        raise StarError("data_particles has no column rlnClassNumber: it is not the result of a classification.")
+    index = table.particles["rlnClassNumber"].astype(np.int64).to_numpy() - 1
+    if len(index) and (index.max() >= k or index.min() < -1):
+        row = int(np.flatnonzero((index >= k) | (index < -1))[0])
+        found = index[row] + 1
+        raise StarError(f"data_particles row {row + 1}: rlnClassNumber {found}, but the model has {k} classes.")
+    return index
+
+
+def classified_particles(table: ParticleTable, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return image name, class (0-based, -1 for none) and largest posterior of each particle."""
+    probability = table.particles.get("rlnMaxValueProbDistribution")
+    values = np.zeros(len(table.particles)) if probability is None else probability.astype(np.float64).to_numpy()
+    return list(table.particles["rlnImageName"]), class_indices(table, k), values
+
+
+def class_image_names(classes: pd.DataFrame) -> list[str]:
+    """Return the image of each class, `000001@stack`."""
+    return list(classes["rlnReferenceImage"])
+
+
+def write_kept_particles(path: str | Path, table: ParticleTable, kept_classes: np.ndarray) -> None:
+    """Write particles.star of a Select job; parameters as `kept_particles`."""
+    write_particle_table(path, kept_particles(table, kept_classes))
+
+
+def write_backup_selection(path: str | Path, kept_classes: np.ndarray) -> None:
+    """Write which classes are selected, in the unnamed block RELION's display reloads."""
+    write_star(path, {"": pd.DataFrame({"rlnSelected": np.asarray(kept_classes).astype(np.int64)})})
+
+
+def write_class_averages(path: str | Path, classes: pd.DataFrame, order: np.ndarray, scores: np.ndarray) -> None:
+    """Write class_averages.star: the kept averages with their scores, in an unnamed block.
+
+    Parameters
+    ----------
+    classes : DataFrame of text, k rows
+        model_classes of the classification.
+    order : int array
+        0-based classes in the order wanted.
+    scores : (k,) float array
+    """
+    rows = classes.iloc[order]
+    table = {"rlnReferenceImage": rows["rlnReferenceImage"], "rlnPredictedClassScore": number_column(scores[order])}
+    table |= {label: _finite(rows[label]) for label in _AVERAGE_COLUMNS if label in rows}
+    write_star(path, {"": pd.DataFrame(table).reset_index(drop=True)})
+
+
+def write_rank_files(
+    folder: str | Path, optimiser_path: str | Path, table: ParticleTable, classes: pd.DataFrame, scores: np.ndarray
+) -> None:
+    """Write rank_{model,data,optimiser}.star, from which RELION's display shows the scores of all classes.
+
+    Parameters
+    ----------
+    folder : path
+        Of the Select job, as it shall stand in rank_optimiser.star.
+    optimiser_path : path
+        Of the classification.
+    table : ParticleTable
+        All its particles.
+    classes, scores
+        As in `write_class_averages`.
+    """
+    folder = Path(folder)
+    ranked = {"rlnReferenceImage": classes["rlnReferenceImage"], "rlnClassScore": number_column(scores)}
+    ranked |= {label: _finite(classes[label]) for label in _RANK_COLUMNS if label in classes}
+    write_star(folder / "rank_model.star", {"model_classes": pd.DataFrame(ranked)})
+    write_particle_table(folder / "rank_data.star", table)
+    blocks = read_star(optimiser_path)
+    if "optimiser_general" not in blocks:
+        raise StarError(f"{optimiser_path}: no table optimiser_general. Name a run_itNNN_optimiser.star file.")
+    optimiser = blocks["optimiser_general"].iloc[0].to_dict()
+    optimiser["rlnModelStarFile"] = (folder / "rank_model.star").as_posix()
+    optimiser["rlnExperimentalDataStarFile"] = (folder / "rank_data.star").as_posix()
+    write_star(folder / "rank_optimiser.star", {"optimiser_general": optimiser})
+
+
+def read_group_scales(model_path: str | Path) -> np.ndarray:
+    """Return the intensity scale of every group of a model, (m,) float64; row i is group number i + 1.
+
+    Raises
+    ------
+    StarError
+        If model_groups is missing (as in rank_model.star) or its groups are not numbered 1, 2, 3 ...
+    """
+    blocks = read_star(model_path)
+    if "model_groups" not in blocks:
+        raise StarError(f"{model_path}: no table model_groups. Regroup with the run_itNNN_model.star of the class job.")
+    groups = blocks["model_groups"]
+    numbers = groups["rlnGroupNumber"].astype(np.int64).to_numpy()
+    if not np.array_equal(numbers, np.arange(1, len(groups) + 1)):
+        raise StarError(f"{model_path}: model_groups: rlnGroupNumber must run from 1 to {len(groups)} in row order.")
+    return groups["rlnGroupScaleCorrection"].astype(np.float64).to_numpy()
+
+
+def group_and_optics(table: ParticleTable) -> tuple[np.ndarray, np.ndarray]:
+    """Return the intensity group and the optics group of each particle, (n,) int64 each, 0-based."""
+    for label in ("rlnGroupNumber", "rlnOpticsGroup"):
+        if label not in table.particles:
+            raise StarError(f"data_particles has no column {label}: regrouping needs the result of a classification.")
+    optics_numbers = {number: row for row, number in enumerate(table.optics["rlnOpticsGroup"])}
+    optics = table.particles["rlnOpticsGroup"].map(optics_numbers)
+    if optics.isna().any():
+        row = int(np.flatnonzero(optics.isna())[0])
+        found = table.particles["rlnOpticsGroup"].iloc[row]
+        raise StarError(f"data_particles row {row + 1}: rlnOpticsGroup {found} is not in data_optics.")
+    return table.particles["rlnGroupNumber"].astype(np.int64).to_numpy() - 1, optics.to_numpy(dtype=np.int64)
+
+
+def with_groups(table: ParticleTable, names: Sequence[str], numbers: np.ndarray) -> ParticleTable:
+    """Return the particles with new group names and the numbers that go with them; all else verbatim."""
+    particles = table.particles.assign(rlnGroupName=list(names), rlnGroupNumber=number_column(numbers))
+    return ParticleTable(optics=table.optics, particles=particles)
+
+
+def micrograph_names(table: ParticleTable) -> list[str] | None:
+    """Return the micrograph of each particle, or None without that column."""
+    names = table.particles.get("rlnMicrographName")
+    return None if names is None else list(names)
+
+
+def _finite(column: pd.Series) -> list[str]:
+    """Return text cells of numbers, those that are not finite replaced by 999."""
+    is_finite = np.isfinite(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64))
+    return [cell if good else _UNKNOWN for cell, good in zip(column, is_finite, strict=True)]

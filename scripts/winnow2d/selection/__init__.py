@@ -1,0 +1,1 @@
+"""Class averages and their particles -> scores, choices, intensity groups."""
