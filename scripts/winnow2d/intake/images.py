@@ -208,8 +208,8 @@ def _warn_of_grey_values(statistics: PixelStatistics, source: str, findings: Fin
     if is_off.mean() > _MANY:
         findings.warn(
             f"{source}: data_particles: images are not normalised: the background of {int(is_off.sum())} of "
-            f"{len(is_off)} images looked at has a mean of {np.median(mean):.3g} and a standard deviation of {np.median(sd):.3g} (medians), "
-            "expected about 0 and 1. Normalise them on extraction."
+            f"{len(is_off)} images looked at has a mean of {np.median(mean):.3g} and a standard deviation of "
+            f"{np.median(sd):.3g} (medians), expected about 0 and 1. Normalise them on extraction."
         )
     error = central.std(ddof=1) / np.sqrt(len(central)) if len(central) > 1 else np.inf
     if central.mean() < _DARK_T * error:
