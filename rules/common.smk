@@ -5,6 +5,7 @@
 # of the earlier ones. The working directory is the RELION project.
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
+from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
-from winnow2d.errors import ConfigError
+from winnow2d.errors import ConfigError, JobError
 
 try:
     # The repository's own config is the demo; it is never merged under a user's.
@@ -23,6 +25,16 @@ except ConfigError as error:
 
 EXTRACTED = "Extract/job001/particles.star"
 ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
+JOBS = ["Extract/job001"]
+for item in CONFIG.rounds:
+    JOBS += [f"Class2D/job{item.number:02d}1", f"Select/job{item.number:02d}2"]
+    JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
+
+try:
+    # Snakemake removes declared outputs before a script could refuse another program's directory.
+    runner.check_job_directories(JOBS)
+except JobError as error:
+    raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 
 wildcard_constraints:
@@ -105,8 +117,6 @@ def extraction_options():
 def put_project_right():
     """Mark jobs whose process is gone; a fault here must never hide the fault that brought us here."""
     try:
-        from winnow2d import runner
-
         runner.mark_dead_jobs()
     except Exception as error:
         print(f"default_pipeline.star was left as it is: {error}", file=sys.stderr)
@@ -117,3 +127,24 @@ def tell_where_the_report_is():
     page = Path("report/index.html").resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
+
+
+def tell_of_other_versions():
+    """Print one line if finished jobs were made by another version: Snakemake itself does not run them again."""
+    others = {}
+    for job in JOBS:
+        try:
+            made_by = json.loads((Path(job) / "provenance.json").read_text(encoding="utf-8"))["version"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not run yet
+        if made_by != __version__:
+            others.setdefault(made_by, []).append(job)
+    for made_by, jobs in others.items():
+        print(
+            f"{', '.join(jobs)}: made by Winnow {made_by}, this is {__version__}. "
+            "To make them again add --forceall to the command.",
+            file=sys.stderr,
+        )
+
+
+tell_of_other_versions()
