@@ -18,8 +18,6 @@ rule class2d:
         classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
-    benchmark:
-        "logs/benchmarks/class2d_job{round}1_it{iteration}.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it

@@ -13,8 +13,6 @@ rule extract:
         particles=EXTRACTED,
     log:
         "logs/extract/job001.log",
-    benchmark:
-        "logs/benchmarks/extract_job001.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

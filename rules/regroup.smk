@@ -16,8 +16,6 @@ rule regroup:
         particles="Select/job{round}3/particles.star",
     log:
         "logs/regroup/job{round}3.log",
-    benchmark:
-        "logs/benchmarks/regroup_job{round}3.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -21,8 +21,6 @@ rule select_classes:
         particle_ledger="report/round_{round}/particles.tsv",
     log:
         "logs/select_classes/job{round}2.log",
-    benchmark:
-        "logs/benchmarks/select_classes_job{round}2.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -15,8 +15,6 @@ rule simulate:
         truth="Extract/job001/truth.star",
     log:
         "logs/simulate/job001.log",
-    benchmark:
-        "logs/benchmarks/simulate_job001.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:
