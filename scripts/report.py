@@ -11,6 +11,7 @@ import pandas as pd
 
 from winnow2d import runner
 from winnow2d.formats import mrc
+from winnow2d.formats.jobs import read_job_star
 from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star
@@ -108,10 +109,19 @@ def describe_project(extracted: Path, rounds: Sequence[RoundRecord], is_demo: bo
     if rounds:
         optics = rounds[0].iteration.optics[0]
         facts |= {"Box": f"{optics.box_px} px", "Pixel size": f"{optics.pixel_size_ang:g} Å"}
-    source = f"{extracted.as_posix()} (simulated, truth known)" if is_demo else extracted.as_posix()
+    source = "simulated particles (demo)" if is_demo else entered_from(extracted)
     final = rounds[-1].selected if rounds else extracted.as_posix()
     name = Path.cwd().name or "project"
     return Project(name, source, len(particles), facts, f"Select/clean/particles.star ({final})")
+
+
+def entered_from(extracted: Path) -> str:
+    """Return the file the particles were entered from, as the job that entered them says."""
+    job_star = extracted.with_name("job.star")
+    if not job_star.is_file():
+        return extracted.as_posix()
+    found = read_job_star(job_star, None).inputs.get("particles", extracted.as_posix())
+    return ", ".join(_listed(found))
 
 
 def read_truth(paths: Sequence[Path], rounds: Sequence[RoundRecord]) -> TruthScore | None:

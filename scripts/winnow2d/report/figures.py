@@ -120,7 +120,7 @@ def resolution_axis(resolution_ang: np.ndarray) -> Axis:
     finite = resolution_ang[np.isfinite(resolution_ang) & (resolution_ang > 0)]
     high = 1.08 / float(finite.min()) if len(finite) else 0.1
     ticks = [(0.0, "none")]
-    for ang in (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2, 1.5, 1):
+    for ang in (200, 100, 80, 60, 50, 40, 30, 25, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2, 1.5, 1):
         if 1 / ang <= high and 1 / ang - ticks[-1][0] >= high / 9:
             ticks.append((1 / ang, f"{ang:g}"))
     return Axis("Resolution (Å)", 0.0, high, tuple(ticks))

@@ -1,0 +1,108 @@
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import report
+from winnow2d.formats import mrc
+from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
+from winnow2d.formats.refinement import read_iteration
+from winnow2d.formats.star import read_star, write_star
+
+K = 5
+
+
+@pytest.fixture
+def finished(project, repository):
+    """Return what the rule hands over after one round: RELION 5's own files, and a selection of classes 1 and 3."""
+    golden = repository / "tests/golden/relion5"
+    for folder in ("Extract/job001", "Class2D/job002"):
+        shutil.copytree(golden / folder, project / folder)
+    stem = "Class2D/job002/run_it004_"
+    data = read_star(stem + "data.star")
+    particles = data["particles"]
+    index = particles["rlnClassNumber"].astype(int).to_numpy() - 1
+    kept, rules = np.array([True, False, True, False, False]), ["good enough"] * K
+    (project / "Select/job012").mkdir(parents=True)
+    (project / "report/round_01").mkdir(parents=True)
+    write_star("Select/job012/particles.star", {**data, "particles": particles[kept[index]]})
+    count = np.bincount(index, minlength=K)
+    features = pd.DataFrame({"n_particles": count, "share": count / count.sum(), "resolution_ang": 56.64})
+    scores = np.linspace(0.9, 0.1, K)
+    write_class_ledger("report/round_01/classes.tsv", ["1@x"] * K, scores, 0.35, kept, rules, features)
+    names = particles["rlnImageName"].tolist()
+    write_particle_ledger("report/round_01/particles.tsv", names, index, np.ones(len(index)), kept, rules)
+    return SimpleNamespace(
+        extracted="Extract/job001/particles.star",
+        data=[stem + "data.star"],
+        model=[stem + "model.star"],
+        optimiser=[stem + "optimiser.star"],
+        classes=[stem + "classes.mrcs"],
+        kept="Select/job012/particles.star",
+        class_ledgers=["report/round_01/classes.tsv"],
+        particle_ledgers="report/round_01/particles.tsv",
+        truth=[],
+        kept_mask=kept[index],
+    )
+
+
+def test_page_of_a_real_classification(finished, project):
+    report.write_page(finished, project / "report/index.html")
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    n_kept = int(finished.kept_mask.sum())
+    assert f"<b>{n_kept}</b> of <b>400</b> particles kept" in html
+    assert 'role="alert"' not in html
+    assert "3 (left) and 4 (right)" in html
+    assert "Micrographs/mic_005.mrc: scale 0.810" in html
+    assert "<title>Iteration 4: 45.3 Å</title>" in html
+    assert "<title>Iteration 4: 0.024</title>" in html
+    assert html.count('class="tile ') == K
+    first = html.encode()
+    report.write_page(finished, project / "report/index.html")
+    assert (project / "report/index.html").read_bytes() == first
+
+
+def test_averages_are_the_last_iteration_s_and_the_one_before(finished):
+    (record,) = report.read_rounds(finished)
+    assert record.previous_number == 3
+    assert np.array_equal(record.averages, report.read_stack(Path(finished.classes[0])))
+    before = mrc.ParticleStack([f"{k}@Class2D/job002/run_it003_classes.mrcs" for k in range(1, K + 1)])
+    assert np.array_equal(record.previous_averages, before.read(np.arange(K)))
+    assert not np.array_equal(record.previous_averages, record.averages)
+    assert record.history["iteration"].tolist() == [1, 2, 3, 4]
+    assert record.facts["Algorithm"] == "EM"
+    assert record.facts["Mask diameter"] == "190 Å"
+
+
+def test_iterations_of_an_earlier_longer_run_are_not_shown(finished):
+    shutil.copy("Class2D/job002/run_it004_model.star", "Class2D/job002/run_it009_model.star")
+    shutil.copy("Class2D/job002/run_it004_classes.mrcs", "Class2D/job002/run_it009_classes.mrcs")
+    (record,) = report.read_rounds(finished)
+    assert record.history["iteration"].max() == 4
+    assert record.previous_number == 3
+
+
+def test_only_the_last_iteration_kept(finished):
+    for number in range(4):
+        for name in ("model.star", "classes.mrcs"):
+            os.remove(f"Class2D/job002/run_it{number:03d}_{name}")
+    (record,) = report.read_rounds(finished)
+    assert record.previous_averages is None
+    assert record.history["iteration"].tolist() == [4]
+    assert record.iteration.number == read_iteration(finished.optimiser[0]).number == 4
+
+
+def test_truth_of_a_demo_is_compared(finished, project):
+    names = read_star(finished.extracted)["particles"]["rlnImageName"]
+    kinds = np.where(np.arange(len(names)) < 300, "good", "blob")
+    write_star("Extract/job001/truth.star", {"truth": pd.DataFrame({"rlnImageName": names, "winnowKind": kinds})})
+    finished.truth = "Extract/job001/truth.star"
+    report.write_page(finished, project / "report/index.html")
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    assert "Against the truth: precision" in html
+    assert "<small>of 300</small>" in html
+    assert "simulated particles (demo)" in html
