@@ -20,9 +20,9 @@ A script of a rule looks like this, and its body is the same through both doors:
             job.progress(iteration.number, iteration.total, "resolution 12.3 A")
 
 Doors: (a) Snakemake's `script:` directive, whose object `snakemake` is found in the globals. Its params
-may hold `options` (dict of the round's options of this job type), `own` (dict) and `version`; all other
-params reach the script as `job.params.<name>`. (b) `python scripts/class2d.py Class2D/job011/job.star
-[--threads N]`, from what an earlier run wrote into that file.
+may hold `options` (dict of the round's options of this job type) and `own` (dict); all other params reach
+the script as `job.params.<name>`. (b) `python scripts/class2d.py Class2D/job011/job.star [--threads N]`,
+from what an earlier run wrote into that file.
 
 Leaving the block normally is success if every declared output exists. A WinnowError ends the job with
 its message alone, any other exception with a traceback in run.err; both leave with exit status 1.
@@ -31,39 +31,33 @@ its message alone, any other exception with a traceback in run.err; both leave w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import logging
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from winnow2d.options import OwnOptions
+from winnow2d.doors import JobSpec, Request, read_request
+from winnow2d.errors import JobError, WinnowError
+from winnow2d.formats import jobs, project
+from winnow2d.formats.pipeline_star import NODE_KINDS, PIPELINE
+from winnow2d.joblock import JobLock, mark_dead_jobs, queue_job_id
+from winnow2d.progress import ProgressBar, logging_to
+from winnow2d.provenance import Provenance
+
+__all__ = ["Job", "JobAborted", "JobSpec", "check_job_directories", "job", "mark_dead_jobs"]
+
+logger = logging.getLogger(__name__)
+
+_PROJECT = Path()  # the working directory
 
 
-@dataclass(frozen=True)
-class JobSpec:
-    """What a script says of its kind of job.
-
-    Attributes
-    ----------
-    type : "Extract", "Class2D" or "Select"; any other name with `is_relion_job=False`
-    label : RELION's process label; empty means the type's own, e.g. relion.class2d. Automatic selection
-        is relion.select.class2dauto, regrouping relion.select.interactive.
-    nodes : name of an output -> kind of node (`pipeline_star.NODE_KINDS`): particles, class2d_data,
-        class2d_optimiser, class_averages
-    input_nodes : name of an input -> kind of node, for the edges of the project's graph
-    option_inputs : option variable that names a file -> name of the input it is filled from
-    is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
-    directory : where such work keeps its run.out and provenance.json; ignored for RELION jobs
-    """
-
-    type: str
-    label: str = ""
-    nodes: Mapping[str, str] = field(default_factory=dict)
-    input_nodes: Mapping[str, str] = field(default_factory=dict)
-    option_inputs: Mapping[str, str] = field(default_factory=dict)
-    is_relion_job: bool = True
-    directory: str = ""
+class JobAborted(BaseException):
+    """The job was asked to end early; its state is kept. Not an Exception, so that no handler swallows it."""
 
 
 class Job:
@@ -82,16 +76,28 @@ class Job:
     command : "python scripts/class2d.py Class2D/job011/job.star", the command that runs it again
     """
 
-    directory: Path
-    name: str
-    number: int
-    options: Any
-    own: OwnOptions
-    inputs: SimpleNamespace
-    outputs: SimpleNamespace
-    params: SimpleNamespace
-    threads: int
-    command: str
+    def __init__(self, request: Request, spec: JobSpec):
+        self.directory = request.directory
+        self.name = f"{request.directory.as_posix()}/"
+        parts = jobs.split_job_name(self.name)
+        self.number = parts[1] if parts else 0
+        self.options = request.job.options
+        self.own = request.job.own
+        self.inputs = SimpleNamespace(**{name: _paths(value) for name, value in request.job.inputs.items()})
+        self.outputs = SimpleNamespace(**{name: _paths(value) for name, value in request.job.outputs.items()})
+        self.params = SimpleNamespace(**request.job.params)
+        self.threads = request.threads
+        self.command = f"python scripts/{request.script.name} {self.name}job.star"
+        self._request = request
+        self._spec = spec
+        self._lock = JobLock(self.directory)
+        self._bar = ProgressBar(self.directory.as_posix())
+        facts = {"command": self._full_command, "threads": self.threads, "queue_job": queue_job_id()}
+        self._provenance = Provenance(self.directory, request.job, facts)
+
+    @property
+    def _full_command(self) -> str:
+        return f"python {self._request.script.resolve()} {self.name}job.star"
 
     def stem(self, root: str) -> str:
         """Return the start of a file name in the job's directory: stem("run") is "Class2D/job011/run"."""
@@ -100,19 +106,176 @@ class Job:
     @property
     def abort_requested(self) -> bool:
         """Whether RELION's window (or anyone) asked for an end by a file RELION_JOB_ABORT_NOW."""
-        raise NotImplementedError
+        return self._spec.is_relion_job and (self.directory / jobs.ABORT_FILE).exists()
 
     def stop_if_aborted(self) -> None:
-        """Leave the block as Aborted if that was asked for; call it where state is safely on disk."""
-        raise NotImplementedError
+        """Leave the block as Aborted if that was asked for; call it where state is safely on disk.
+
+        Raises
+        ------
+        JobAborted
+            The file RELION_JOB_ABORT_NOW is there.
+        JobError
+            Another machine took this job for dead and runs it now.
+        """
+        if self._lock.is_lost:
+            raise JobError(f"{self.name}: another machine took this job for dead and has taken it over")
+        if self.abort_requested:
+            raise JobAborted(f"{jobs.ABORT_FILE} was found")
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Move the bar on the terminal, and write `done/total text` as a line of run.out."""
-        raise NotImplementedError
+        self._bar.update(done, total, text)
+
+    def _claim(self) -> None:
+        """Take the job's directory, or raise JobError and leave nothing behind."""
+        logs = [Path(log) for log in self._request.logs]
+        if self._spec.is_relion_job:
+            inside = [log.relative_to(self.directory) for log in logs if log.is_relative_to(self.directory)]
+            jobs.check_directory_is_free(self.directory, [path.as_posix() for path in inside])
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+
+    def _begin(self) -> None:
+        """Write the files of a job that starts, and register it."""
+        self._provenance.begin()
+        jobs.write_job_star(self.directory / "job.star", self._request.job)
+        if self._spec.is_relion_job:
+            jobs.clear_exit_files(self.directory)
+            jobs.append_note(self.directory, [self._full_command])
+            entry = self._entry()
+            project.write_job_pipeline(self.directory / "job_pipeline.star", entry)
+            mark_dead_jobs(_PROJECT)
+            project.register(_PROJECT, entry)
+            shutil.copyfile(PIPELINE, self.directory / PIPELINE)
+        jobs.check_inputs_exist(self._request.job)
+        logger.info("%s started, %d threads", self.name, self.threads)
+
+    def _entry(self) -> project.JobEntry:
+        """Return what the project's graph holds of this job."""
+        job, spec = self._request.job, self._spec
+        inputs = [
+            (path, NODE_KINDS[spec.input_nodes[name]] if name in spec.input_nodes else None)
+            for name, paths in job.inputs.items()
+            for path in jobs.as_list(paths)
+        ]
+        outputs = [
+            (path, NODE_KINDS[kind]) for name, kind in spec.nodes.items() for path in jobs.as_list(job.outputs[name])
+        ]
+        return project.JobEntry(self.name, job.label, int(job.type_number or 0), inputs, outputs)
+
+    def _check_outputs(self) -> None:
+        """Raise if the work is not done: aborted where that was asked for, else a mistake of ours."""
+        paths = [path for value in self._request.job.outputs.values() for path in jobs.as_list(value)]
+        missing = [path for path in paths if not Path(path).exists()]
+        if missing:
+            self.stop_if_aborted()
+            raise RuntimeError(f"the job ended without {', '.join(missing)}")
+
+    def _end(self, status: str) -> None:
+        """Say everywhere how the job ended, the exit file before the graph: RELION completes the graph from it."""
+        measures = self._provenance.end(status)
+        logger.info("%s %s: %.1f s, peak memory %.0f MB", self.name, status, *_figures(measures))
+        if self._spec.is_relion_job:
+            jobs.write_exit_file(self.directory, status)
+            try:
+                project.set_status(_PROJECT, self.name, status)
+            except WinnowError as error:
+                logger.warning("%s is not yet shown as %s: %s", self.name, status, error)
+
+
+def _figures(measures: Mapping[str, float]) -> tuple[float, float]:
+    return measures["wall_s"], measures["peak_memory_mb"]
+
+
+def _paths(value: str | list[str]) -> Path | list[Path]:
+    return [Path(path) for path in value] if isinstance(value, list) else Path(value)
+
+
+class _Signals:
+    """SIGTERM, SIGINT and SIGHUP as JobAborted, until `close`; after that a job that ends is left to end."""
+
+    def __init__(self) -> None:
+        self._is_closed = False
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            self._former = {number: signal.signal(number, self._handle) for number in numbers}
+        return self
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if not self._is_closed:
+            raise JobAborted(f"signal {signal.Signals(number).name}")
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def job(script_globals: Mapping[str, Any], spec: JobSpec) -> Iterator[Job]:
-    """Enter a job: check and lock its directory, write its files, register it as Running; see the module."""
-    raise NotImplementedError
-    yield
+    """Enter a job: check and lock its directory, write its files, register it as Running; see the module.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 when the job was refused, failed or was aborted; messages have been given by then.
+    """
+    try:
+        running = Job(read_request(script_globals, spec), spec)
+        running._claim()
+    except WinnowError as error:
+        sys.stderr.write("".join(f"ERROR: {problem}\n" for problem in error.problems))
+        raise SystemExit(1) from None
+    status = "Failed"
+    try:
+        with _Signals() as signals, logging_to(running.directory, running._bar, running._request.logs):
+            try:
+                running._begin()
+                yield running
+                running._check_outputs()
+                status = "Succeeded"
+            except JobAborted as stop:
+                status = "Aborted"
+                logger.error("%s aborted: %s", running.name, stop)
+            except WinnowError as error:
+                for problem in error.problems:
+                    logger.error("%s", problem)
+            except BaseException as error:
+                logger.error("%s %s", running.name, _where(error, running.directory), exc_info=True)
+            signals.close()
+            running._end(status)
+    finally:
+        running._lock.release()
+    if status != "Succeeded":
+        raise SystemExit(1)
+
+
+def _where(error: BaseException, directory: Path) -> str:
+    """Return one line on an error nobody foresaw."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    message = " ".join(str(error).split()) or "no message"
+    return f"failed: {type(error).__name__} in {place}: {message}. The traceback is in {directory}/run.err."
+
+
+def check_job_directories(directories: Iterable[str | Path]) -> None:
+    """Raise JobError, one sentence each, for planned job directories that hold files Winnow did not make.
+
+    For the Snakefile, before anything runs: Snakemake removes declared outputs before a script can refuse.
+    """
+    problems: list[str] = []
+    for directory in directories:
+        try:
+            jobs.check_directory_is_free(Path(directory))
+        except JobError as error:
+            problems += error.problems
+    if problems:
+        raise JobError(*problems)

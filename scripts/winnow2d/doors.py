@@ -1,0 +1,164 @@
+"""The two doors of a script: Snakemake's object, or a job.star named on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from winnow2d.errors import JobError
+from winnow2d.formats import jobs
+from winnow2d.formats.jobs import JobFile
+from winnow2d.options import OwnOptions
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What a script says of its kind of job.
+
+    Attributes
+    ----------
+    type : "Extract", "Class2D" or "Select"; any other name with `is_relion_job=False`
+    label : RELION's process label; empty means the type's own, e.g. relion.class2d. Automatic selection
+        is relion.select.class2dauto, regrouping relion.select.interactive.
+    nodes : name of an output -> kind of node (`pipeline_star.NODE_KINDS`): particles, class2d_data,
+        class2d_optimiser, class_averages
+    input_nodes : name of an input -> kind of node, for the edges of the project's graph
+    option_inputs : option variable that names a file -> name of the input it is filled from
+    is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
+    directory : where such work keeps its run.out and provenance.json; ignored for RELION jobs
+    """
+
+    type: str
+    label: str = ""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    input_nodes: Mapping[str, str] = field(default_factory=dict)
+    option_inputs: Mapping[str, str] = field(default_factory=dict)
+    is_relion_job: bool = True
+    directory: str = ""
+
+    @property
+    def options_type(self) -> Any:
+        """The options dataclass of the job type; None for work without options of RELION's."""
+        return jobs.OPTIONS_OF_TYPE[self.type] if self.is_relion_job else None
+
+    @property
+    def process_label(self) -> str:
+        """RELION's label of the process, or winnow.<type> for work that is no RELION job."""
+        return self.label or (jobs.LABEL_OF_TYPE[self.type] if self.is_relion_job else f"winnow.{self.type}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a script, whichever door it came through."""
+
+    directory: Path  # relative to the project, which is the working directory
+    job: JobFile
+    threads: int
+    script: Path
+    logs: tuple[str, ...] = ()
+
+
+def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
+    """Return what is asked for; through the second door the project becomes the working directory.
+
+    Raises
+    ------
+    JobError
+        `winnow2d` was imported from another place than the script's folder; the outputs lie in no job
+        directory; the job.star on the command line is of another kind of job.
+    ConfigError
+        An option cannot be read.
+    """
+    script = Path(script_globals["__file__"])
+    _check_package(script)
+    if "snakemake" in script_globals:
+        request = _from_snakemake(script_globals["snakemake"], spec, script)
+    else:
+        request = _from_command_line(sys.argv, spec, script)
+    filled = {option: request.job.inputs.get(name) for option, name in spec.option_inputs.items()}
+    filled = {option: path for option, path in filled.items() if isinstance(path, str)}
+    job = request.job
+    if filled:
+        job = dataclasses.replace(job, options=dataclasses.replace(job.options, **filled))
+    return dataclasses.replace(request, job=job)
+
+
+def _check_package(script: Path) -> None:
+    """Raise JobError unless the package stands in the folder of the script."""
+    package = Path(__file__).resolve().parent
+    if package.parent != script.resolve().parent:
+        raise JobError(
+            f"winnow2d was imported from {package}, but {script.name} belongs to {script.resolve().parent}. "
+            "Remove the other one (pip uninstall winnow2d) or take its folder out of PYTHONPATH."
+        )
+
+
+def _named(files: Any) -> dict[str, str | list[str]]:
+    """Return the named files of a rule, as text."""
+    return {
+        name: os.fspath(value) if isinstance(value, (str, os.PathLike)) else [os.fspath(path) for path in value]
+        for name, value in files.items()
+    }
+
+
+def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
+    """Return what a rule asks for."""
+    outputs, params = _named(snakemake.output), dict(snakemake.params.items())
+    directory = _directory_of(outputs, spec)
+    options, own = params.pop("options", {}), params.pop("own", {})
+    params.pop("version", None)
+    where = f"rule {getattr(snakemake, 'rule', directory)}"
+    kind = spec.options_type
+    job = JobFile(
+        label=spec.process_label,
+        type_number=jobs.NUMBER_OF_TYPE[spec.type] if spec.is_relion_job else None,
+        options=None if kind is None else jobs.options_from(kind, options, where),
+        own=jobs.options_from(OwnOptions, own, where),
+        inputs=_named(snakemake.input),
+        outputs=outputs,
+        params=params,
+    )
+    return Request(directory, job, int(snakemake.threads), script, tuple(snakemake.log))
+
+
+def _directory_of(outputs: Mapping[str, str | list[str]], spec: JobSpec) -> Path:
+    """Return the job directory the outputs lie in."""
+    if not spec.is_relion_job:
+        return Path(spec.directory)
+    for paths in outputs.values():
+        for path in jobs.as_list(paths):
+            job = jobs.split_job_name(path)
+            if job and job[0] == spec.type:
+                return Path(job[2])
+    raise JobError(
+        f"no output lies in a directory {spec.type}/jobNNN; outputs: {', '.join(map(str, outputs.values()))}"
+    )
+
+
+def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Request:
+    """Return what a job.star asks for."""
+    parser = argparse.ArgumentParser(
+        prog=f"python scripts/{script.name}", description=f"Run a {spec.type} job again from its job.star."
+    )
+    example = f"{spec.type}/job011" if spec.is_relion_job else spec.directory
+    parser.add_argument("job_star", type=Path, help=f"{example}/job.star of an earlier run")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all this may use")
+    given = parser.parse_args(arguments[1:])
+    if not given.job_star.is_file():
+        raise JobError(f"{given.job_star}: no such file; expected {example}/job.star in a project directory")
+    path = given.job_star.resolve()
+    depth = 2 if spec.is_relion_job else len(Path(spec.directory).parts)
+    os.chdir(path.parents[depth])
+    directory = path.parent.relative_to(path.parents[depth])
+    job = jobs.read_job_star(directory / path.name, spec.options_type)
+    if job.label != spec.process_label:
+        raise JobError(f"{directory}/{path.name}: a job of type {job.label}; {script.name} runs {spec.process_label}")
+    if spec.is_relion_job and _directory_of(job.outputs, spec) != directory:
+        raise JobError(f"{directory}/{path.name}: its outputs lie in {_directory_of(job.outputs, spec)}/, not here")
+    return Request(directory, job, max(given.threads, 1), script)

@@ -1,0 +1,290 @@
+"""The files RELION keeps in a job's directory: job.star, note.txt, the exit and abort files.
+
+job.star holds RELION's tables in a layout that RELION 3.1 to 5 read, and tables of ours (winnow_...) with
+what RELION has no place for, so that the job can be run again from this file alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+import time
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from winnow2d.errors import ConfigError, JobError, WinnowError
+from winnow2d.formats.star import format_float, read_star, write_star
+from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions, SelectOptions
+
+OPTIONS_OF_TYPE: dict[str, type] = {"Extract": ExtractOptions, "Class2D": Class2DOptions, "Select": SelectOptions}
+LABEL_OF_TYPE = {"Extract": "relion.extract", "Class2D": "relion.class2d", "Select": "relion.select"}
+NUMBER_OF_TYPE = {"Extract": 5, "Class2D": 8, "Select": 7}
+
+PROGRAM = "winnow2d"
+PROVENANCE = "provenance.json"
+ABORT_FILE = "RELION_JOB_ABORT_NOW"
+EXIT_FILES = {
+    "Succeeded": "RELION_JOB_EXIT_SUCCESS",
+    "Failed": "RELION_JOB_EXIT_FAILURE",
+    "Aborted": "RELION_JOB_EXIT_ABORTED",
+}
+
+_JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
+_RELION_31_ONLY = ("nr_iter",)  # variables job.star holds for RELION 3.1 alone
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """What job.star says of a job; paths are relative to the project.
+
+    `inputs` and `outputs` map a name to a path or a list of paths; `params` map a name to plain data.
+    """
+
+    label: str
+    type_number: int | None  # RELION 3.1's; None for work that is no RELION job
+    options: Any  # dataclass of the job type, or None
+    own: OwnOptions
+    inputs: Mapping[str, str | list[str]] = field(default_factory=dict)
+    outputs: Mapping[str, str | list[str]] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def split_job_name(path: str | Path) -> tuple[str, int, str] | None:
+    """Return type, number and directory of the job a path lies in: "Class2D/job011/run.out" is of ("Class2D", 11, ...).
+
+    None when the path is not of the form Type/jobNNN/... .
+    """
+    match = _JOB_DIRECTORY.match(Path(path).as_posix())
+    return (match[1], int(match[2]), match[0]) if match else None
+
+
+def option_text(value: Any) -> str:
+    """Return an option's value as RELION writes it: Yes or No, 200 and not 200.0."""
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, float):
+        return format_float(value).removesuffix(".0")
+    return str(value)
+
+
+def option_value(kind: type, value: Any, name: str) -> Any:
+    """Return a value, which may be RELION's text, in the type of its option.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read as that type.
+    """
+    try:
+        if kind is bool:
+            if isinstance(value, str):
+                return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[value.lower()]
+            return bool(value)
+        if kind is int:
+            if float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        return kind(value)
+    except (KeyError, ValueError, TypeError):
+        expected = {bool: "Yes or No", int: "a whole number", float: "a number"}.get(kind, "text")
+        raise ConfigError(f"option {name}: expected {expected}, found '{value}'") from None
+
+
+def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    """Return the frozen dataclass `kind` with the given values, each in its type; the rest at its default.
+
+    Parameters
+    ----------
+    kind : an options dataclass
+    values : option variable -> value or RELION's text
+    where : what to name in messages
+
+    Raises
+    ------
+    ConfigError
+        Unknown variables, values of the wrong type, or values of options that are not supported.
+    """
+    hints = typing.get_type_hints(kind)
+    facts = {entry.name: entry.metadata for entry in dataclasses.fields(kind)}
+    problems, good = [], {}
+    for name, value in values.items():
+        if name not in facts:
+            problems.append(f"{where}: unknown option {name}")
+            continue
+        try:
+            good[name] = option_value(hints[name], value, name)
+        except ConfigError as error:
+            problems += [f"{where}: {problem}" for problem in error.problems]
+            continue
+        refused = facts[name].get("refused")
+        if refused and good[name] != facts[name]["relion_default"]:
+            problems.append(f"{where}: option {name} is not supported at '{option_text(good[name])}': {refused}")
+    if problems:
+        raise ConfigError(*problems)
+    return kind(**good)
+
+
+def write_job_star(path: str | Path, job: JobFile) -> None:
+    """Write job.star; the same job gives the same bytes."""
+    head: dict[str, Any] = {"rlnJobTypeLabel": job.label, "rlnJobIsContinue": 0, "rlnJobIsTomo": 0}
+    if job.type_number is not None:
+        head["rlnJobType"] = job.type_number
+    blocks: dict[str, Any] = {"job": head}
+    if job.options is not None:
+        values = dataclasses.asdict(job.options)
+        if isinstance(job.options, Class2DOptions):
+            values["nr_iter"] = job.options.n_iterations
+        blocks["joboptions_values"] = _two_columns("rlnJobOptionVariable", "rlnJobOptionValue", _texts(values))
+    own = _texts(dataclasses.asdict(job.own))
+    blocks["winnow_own"] = _two_columns("winnowOptionVariable", "winnowOptionValue", own)
+    blocks["winnow_inputs"] = _path_rows(job.inputs)
+    blocks["winnow_outputs"] = _path_rows(job.outputs)
+    params = {name: json.dumps(value, separators=(",", ":")) for name, value in job.params.items()}
+    blocks["winnow_params"] = _two_columns("winnowName", "winnowValue", params)
+    write_star(path, blocks)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return option values as text, sorted by variable."""
+    return {name: option_text(values[name]) for name in sorted(values)}
+
+
+def _two_columns(first: str, second: str, values: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table with a name and a value per row."""
+    return pd.DataFrame({first: list(values), second: list(values.values())}, dtype=object)
+
+
+def _path_rows(paths: Mapping[str, str | list[str]]) -> pd.DataFrame:
+    """Return a table with one path per row; an empty list is a row with an empty path."""
+    rows = []
+    for name, value in paths.items():
+        is_list = isinstance(value, list)
+        rows += [(name, path, str(int(is_list))) for path in ((value or [""]) if is_list else [value])]
+    return pd.DataFrame(rows, columns=["winnowName", "winnowPath", "winnowIsList"], dtype=object)
+
+
+def read_job_star(path: str | Path, kind: type | None) -> JobFile:
+    """Return the job a job.star of ours describes.
+
+    Parameters
+    ----------
+    path : path
+    kind : the options dataclass of the job type, or None
+
+    Raises
+    ------
+    JobError
+        The file was not written by Winnow (or was written again by RELION, which drops our tables).
+    ConfigError, StarError
+        Its options or its tables cannot be read.
+    """
+    tables = read_star(path)
+    missing = [name for name in ("job", "winnow_own", "winnow_outputs") if name not in tables]
+    if missing:
+        raise JobError(
+            f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
+        )
+    values = _mapping(tables.get("joboptions_values"))
+    for name in _RELION_31_ONLY:
+        values.pop(name, None)
+    head = tables["job"].iloc[0]
+    return JobFile(
+        label=head.get("rlnJobTypeLabel", ""),
+        type_number=int(head["rlnJobType"]) if "rlnJobType" in head else None,
+        options=None if kind is None else options_from(kind, values, str(path)),
+        own=options_from(OwnOptions, _mapping(tables["winnow_own"]), str(path)),
+        inputs=_paths(tables.get("winnow_inputs")),
+        outputs=_paths(tables["winnow_outputs"]),
+        params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
+    )
+
+
+def _mapping(table: pd.DataFrame | None) -> dict[str, str]:
+    """Return the first column of a table -> the second."""
+    return {} if table is None else dict(zip(table.iloc[:, 0], table.iloc[:, 1], strict=True))
+
+
+def _paths(table: pd.DataFrame | None) -> dict[str, str | list[str]]:
+    """Return name -> path or list of paths."""
+    found: dict[str, Any] = {}
+    for name, path, is_list in [] if table is None else table.itertuples(index=False):
+        if is_list == "1":
+            found.setdefault(name, []).extend([path] if path else [])
+        else:
+            found[name] = path
+    return found
+
+
+def append_note(directory: Path, commands: Sequence[str]) -> None:
+    """Add one execution to note.txt, in RELION's shape; the only file of a job that says when."""
+    lines = ["", f" ++++ Executing new job on {time.ctime()}", " ++++ with the following command(s): "]
+    with open(directory / "note.txt", "a", encoding="utf-8") as stream:
+        stream.write("\n".join([*lines, *commands, " ++++ ", ""]))
+
+
+def clear_exit_files(directory: Path) -> None:
+    """Remove what an earlier run left: exit files, and a request to abort it."""
+    for name in [*EXIT_FILES.values(), ABORT_FILE]:
+        (directory / name).unlink(missing_ok=True)
+
+
+def write_exit_file(directory: Path, status: str) -> None:
+    """Leave the empty file by which RELION learns that a job ended, and how (Succeeded, Failed, Aborted)."""
+    (directory / EXIT_FILES[status]).touch()
+
+
+def exit_status(directory: Path) -> str | None:
+    """Return how the job of a directory ended by its exit file, or None."""
+    return next((status for status, name in EXIT_FILES.items() if (directory / name).exists()), None)
+
+
+def is_ours(directory: Path) -> bool:
+    """Return whether a job directory was made by Winnow."""
+    try:
+        text = (directory / PROVENANCE).read_text(encoding="utf-8")
+        return json.loads(text).get("program") == PROGRAM
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def check_directory_is_free(directory: Path, known: Sequence[str] = ()) -> None:
+    """Raise JobError if a job directory holds files and Winnow did not make it; nothing is written.
+
+    Parameters
+    ----------
+    directory : path of the job's directory, relative to the project
+    known : names below it that may be there already, e.g. a declared log
+    """
+    if not directory.exists() or is_ours(directory):
+        return
+    allowed = {str(directory / name) for name in known}
+    for path in sorted(directory.rglob("*")):
+        is_traceless = path.is_dir() and not path.is_symlink()
+        if is_traceless or path.name.startswith((".snakemake", ".winnow")) or str(path) in allowed:
+            continue
+        raise JobError(
+            f"{directory}/ was not made by Winnow (it holds {path.relative_to(directory)}) and is left untouched. "
+            "Run Winnow in another project directory, or delete that job in RELION first."
+        )
+
+
+def check_inputs_exist(job: JobFile) -> None:
+    """Raise WinnowError for every input file that is not there."""
+    named = [(name, path) for name, paths in job.inputs.items() for path in as_list(paths)]
+    problems = [f"input {name}: {path} does not exist" for name, path in named if not Path(path).exists()]
+    if problems:
+        raise WinnowError(*problems)
+
+
+def as_list(paths: str | list[str]) -> list[str]:
+    """Return one path or many as a list."""
+    return list(paths) if isinstance(paths, list) else [paths]

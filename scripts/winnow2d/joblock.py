@@ -1,0 +1,182 @@
+"""The lock of a job's directory: one living job at a time, and a dead one's lock is taken over.
+
+The lock is a file that says who holds it; its modification time is the heartbeat. Times are compared by
+the clock of the file system alone, as machines of a cluster disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from winnow2d.errors import JobError
+from winnow2d.formats import jobs, project
+from winnow2d.formats.project_lock import is_process_alive
+
+LOCK = ".winnow_lock"
+HEARTBEAT_S = 15.0
+SILENCE_S = 120.0  # a lock of another machine without heartbeat for so long is dead
+_QUEUE_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+
+
+def queue_job_id() -> str:
+    """Return the number a queueing system gave this process, or empty."""
+    return next((os.environ[name] for name in _QUEUE_VARIABLES if os.environ.get(name)), "")
+
+
+def _birth(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; tells a reused process number from the old one."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _read(lock: Path) -> dict[str, Any] | None:
+    """Return what a lock says, {} if its holder has not written yet, None without a lock."""
+    try:
+        return dict(json.loads(lock.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+
+
+def _silence_s(lock: Path) -> float:
+    """Return the seconds since the last heartbeat, by the file system's clock."""
+    probe = lock.with_name(f"{LOCK}.now.{uuid.uuid4().hex}")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - lock.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _is_living(lock: Path, holder: dict[str, Any]) -> bool:
+    """Return whether the holder of a lock still works."""
+    if holder.get("host") == socket.gethostname():
+        pid = int(holder.get("pid", 0))
+        return is_process_alive(pid) and holder.get("birth", "") in ("", _birth(pid))
+    return _silence_s(lock) < SILENCE_S
+
+
+def is_held(directory: Path) -> bool:
+    """Return whether a living job holds a directory."""
+    lock = directory / LOCK
+    holder = _read(lock)
+    return holder is not None and _is_living(lock, holder)
+
+
+class JobLock:
+    """A lock of a job's directory that this process holds between `acquire` and `release`."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.path = directory / LOCK
+        self.token = uuid.uuid4().hex
+        self.is_lost = False  # another machine took us for dead
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> None:
+        """Take the lock and keep it alive from a thread.
+
+        Raises
+        ------
+        JobError
+            A living job holds it; the message says where it runs.
+        """
+        while not self._try():
+            holder = _read(self.path)
+            if holder is None:
+                continue
+            if _is_living(self.path, holder):
+                raise JobError(self._refusal(holder))
+            self._take_away(holder)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def _try(self) -> bool:
+        try:
+            with open(self.path, "x", encoding="utf-8") as stream:
+                json.dump(self._content(), stream)
+        except FileExistsError:
+            return False
+        return True
+
+    def _content(self) -> dict[str, Any]:
+        pid = os.getpid()
+        who = {"host": socket.gethostname(), "pid": pid, "birth": _birth(pid), "queue_job": queue_job_id()}
+        return who | {"token": self.token}
+
+    def _refusal(self, holder: dict[str, Any]) -> str:
+        where = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"
+        queue = f", queue job {holder['queue_job']}" if holder.get("queue_job") else ""
+        return (
+            f"{self.directory}/ is in use by {where}{queue}. Wait until it ends, or stop it; a job that died "
+            f"without a word on another machine is taken over {SILENCE_S:.0f} s after its last sign of life."
+        )
+
+    def _take_away(self, dead: dict[str, Any]) -> None:
+        """Remove a dead holder's lock, unless another took it over in the meantime."""
+        aside = self.path.with_name(f"{LOCK}.dead.{self.token}")
+        try:
+            self.path.rename(aside)
+        except FileNotFoundError:
+            return
+        if _read(aside) == dead:
+            aside.unlink()
+        else:
+            aside.rename(self.path)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            holder = _read(self.path)
+            self.is_lost = holder is None or holder.get("token") != self.token
+            if self.is_lost:
+                return
+            try:
+                os.utime(self.path)
+            except OSError:
+                continue  # a file system that is away for a moment; the next beat tells
+
+    def release(self) -> None:
+        """Give the lock back, if it is still ours."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        holder = _read(self.path)
+        if holder is not None and holder.get("token") == self.token:
+            self.path.unlink(missing_ok=True)
+
+
+def mark_dead_jobs(directory: Path | str = ".") -> list[str]:
+    """Set jobs of ours that are said to run, but do so no longer, to Failed (or to what their exit file says).
+
+    Parameters
+    ----------
+    directory : path of the project
+
+    Returns
+    -------
+    names : list of str
+        The jobs that were put right, e.g. Class2D/job011/.
+    """
+    root = Path(directory)
+    fixed = []
+    for name in project.running_jobs(root):
+        place = root / name
+        if not jobs.is_ours(place) or is_held(place):
+            continue
+        status = jobs.exit_status(place) or "Failed"
+        jobs.write_exit_file(place, status)
+        project.set_status(root, name, status)
+        fixed.append(name)
+    return fixed

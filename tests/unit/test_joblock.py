@@ -1,0 +1,103 @@
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+
+from winnow2d import joblock
+from winnow2d.errors import JobError
+from winnow2d.formats import jobs, project
+from winnow2d.formats.pipeline_star import PIPELINE, read_pipeline
+
+
+def dead_pid():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def write_lock(directory, **holder):
+    lock = directory / joblock.LOCK
+    lock.write_text(json.dumps({"token": "theirs"} | holder))
+    return lock
+
+
+def test_living_job_keeps_the_second_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    first = joblock.JobLock(tmp_path)
+    first.acquire()
+    with pytest.raises(JobError, match=rf"process {os.getpid()} on {socket.gethostname()}, queue job 4711"):
+        joblock.JobLock(tmp_path).acquire()
+    assert joblock.is_held(tmp_path)
+    first.release()
+    assert os.listdir(tmp_path) == []
+    joblock.JobLock(tmp_path).acquire()
+
+
+def test_dead_process_of_this_machine_is_taken_over_at_once(tmp_path):
+    write_lock(tmp_path, host=socket.gethostname(), pid=dead_pid())
+    assert not joblock.is_held(tmp_path)
+    lock = joblock.JobLock(tmp_path)
+    lock.acquire()
+    assert json.loads(lock.path.read_text())["pid"] == os.getpid()
+    lock.release()
+
+
+def test_number_of_a_dead_process_given_to_another_is_seen(tmp_path):
+    write_lock(tmp_path, host=socket.gethostname(), pid=os.getpid(), birth="1")
+    assert not joblock.is_held(tmp_path)
+    write_lock(tmp_path, host=socket.gethostname(), pid=os.getpid())
+    assert joblock.is_held(tmp_path)
+
+
+def test_other_machine_lives_by_its_heartbeat(tmp_path):
+    lock = write_lock(tmp_path, host="elsewhere", pid=1)
+    with pytest.raises(JobError, match="elsewhere"):
+        joblock.JobLock(tmp_path).acquire()
+    long_ago = lock.stat().st_mtime - joblock.SILENCE_S - 5
+    os.utime(lock, (long_ago, long_ago))
+    taken = joblock.JobLock(tmp_path)
+    taken.acquire()
+    taken.release()
+    assert os.listdir(tmp_path) == []
+
+
+def test_heartbeat_beats_and_sees_a_takeover(tmp_path, monkeypatch):
+    monkeypatch.setattr(joblock, "HEARTBEAT_S", 0.02)
+    lock = joblock.JobLock(tmp_path)
+    lock.acquire()
+    os.utime(lock.path, (0, 0))
+    for _ in range(200):
+        if lock.path.stat().st_mtime > 0:
+            break
+        lock._stop.wait(0.02)
+    assert lock.path.stat().st_mtime > 0
+    aside = tmp_path / "aside"
+    write_lock(tmp_path, host="elsewhere", pid=1).rename(aside)
+    aside.rename(lock.path)
+    for _ in range(200):
+        if lock.is_lost:
+            break
+        lock._stop.wait(0.02)
+    assert lock.is_lost
+    lock.release()
+    assert json.loads(lock.path.read_text())["token"] == "theirs"
+
+
+def test_dead_jobs_are_marked_and_others_left_alone(tmp_path):
+    for number in (11, 21, 31, 41):
+        name = f"Class2D/job{number:03d}/"
+        project.register(tmp_path, project.JobEntry(name, "relion.class2d", 8))
+        (tmp_path / name).mkdir(parents=True)
+        if number != 41:  # that one is RELION's
+            (tmp_path / name / jobs.PROVENANCE).write_text('{"program": "winnow2d"}')
+    write_lock(tmp_path / "Class2D/job011", host=socket.gethostname(), pid=dead_pid())
+    write_lock(tmp_path / "Class2D/job021", host=socket.gethostname(), pid=os.getpid())
+    jobs.write_exit_file(tmp_path / "Class2D/job031", "Succeeded")  # ended, but could not say so in the graph
+    assert joblock.mark_dead_jobs(tmp_path) == ["Class2D/job011/", "Class2D/job031/"]
+    pipeline = read_pipeline(tmp_path / PIPELINE)
+    statuses = [pipeline.status(f"Class2D/job{number:03d}/") for number in (11, 21, 31, 41)]
+    assert statuses == ["Failed", "Running", "Succeeded", "Running"]
+    assert (tmp_path / "Class2D/job011/RELION_JOB_EXIT_FAILURE").exists()
+    assert joblock.mark_dead_jobs(tmp_path) == []
