@@ -168,4 +168,115 @@ rlnOffsetRangeOriginal | float | A | first reach of the offset search
 rlnOffsetStepOriginal | float | A | first step of offsets
 """
 
-LABELS: dict[str, Label] = _table(_PARTICLES) | _table(_MODEL) | _table(_SAMPLING)
+_OPTIMISER = """
+rlnOutputRootName | text | | stem of all files of the run
+rlnModelStarFile | text | | model file of the iteration
+rlnExperimentalDataStarFile | text | | particle file of the iteration
+rlnOrientSamplingStarFile | text | | sampling file of the iteration
+rlnCurrentIteration | int | | number of the iteration
+rlnNumberOfIterations | int | | iterations planned
+rlnRandomSeed | int | | seed of the run
+rlnParticleDiameter | float | A | diameter of the mask
+rlnDoZeroMask | bool | | zeros outside the mask, not noise
+rlnHighresLimitExpectation | float | A | resolution limit of the E-step; -1 = none
+rlnTau2FudgeArg | float | | regularisation parameter T as given
+rlnDoSkipAlign | bool | | no alignment, only classification
+rlnDoCorrectCtf | bool | | CTF correction
+rlnDoCorrectScale | bool | | intensity correction per group
+rlnDoCorrectNorm | bool | | intensity correction per image
+rlnDoCenterClasses | bool | | class averages are centred
+rlnDoIgnoreCtfUntilFirstPeak | bool | | CTF is 1 below its first peak
+rlnNumberOfIterWithoutResolutionGain | int | | iterations since the resolution improved
+rlnBestResolutionThusFar | float | 1/A | best resolution of the run
+rlnNumberOfIterWithoutChangingAssignments | int | | iterations since assignments moved less
+rlnOverallAccuracyRotations | float | degrees | best accuracy of angles of any class
+rlnOverallAccuracyTranslationsAngst | float | A | best accuracy of offsets of any class
+rlnChangesOptimalOrientations | float | degrees | mean change of psi
+rlnChangesOptimalOffsets | float | A | change of offsets, root mean square per axis
+rlnChangesOptimalClasses | float | | fraction of particles with another class
+rlnSmallestChangesOrientations | float | degrees | smallest change of psi so far
+rlnSmallestChangesOffsets | float | A | smallest change of offsets so far
+rlnSmallestChangesClasses | int | | smallest change of classes so far, rounded up
+rlnTomoTomogramsFile | text | | not for tomograms
+rlnTomoTrajectoriesFile | text | | not for tomograms
+rlnDoSplitRandomHalves | bool | | no half sets in classification
+rlnJoinHalvesUntilThisResolution | float | A | no half sets in classification
+rlnAdaptiveOversampleOrder | int | | halvings of the grid in the second pass
+rlnAdaptiveOversampleFraction | float | | weight the second pass must hold
+rlnWidthMaskEdge | int | px | width of the soft edge
+rlnDoSolventFlattening | bool | | class averages are masked
+rlnDoSolventFscCorrection | bool | | off
+rlnSolventMaskName | text | | mask file, none
+rlnSolventMask2Name | text | | second mask file, none
+rlnBodyStarFile | text | | bodies, none
+rlnTauSpectrumName | text | | tau2 from a file, none
+rlnMaximumCoarseImageSize | int | px | limit of the first pass; -1 = none
+rlnLowresLimitExpectation | float | A | low resolution limit of the E-step; -1 = none
+rlnIncrementImageSize | int | px | shells beyond the current resolution
+rlnDoMapEstimation | bool | | regularised averages
+rlnDoFastSubsetOptimisation | bool | | off
+rlnDoExternalReconstruct | bool | | off
+rlnDoBlush | bool | | off
+rlnBlushNoSpectralTrailing | bool | | off
+rlnDoGradientRefine | bool | | needs moment files, which are not written
+rlnDoStochasticGradientDescent | bool | | needs moment files, which are not written
+rlnDoStochasticEM | bool | | off (RELION 3.1)
+rlnGradEmIters | int | | gradient descent, not stored
+rlnGradHasConverged | bool | | gradient descent, not stored
+rlnGradCurrentStepsize | float | | gradient descent, not stored
+rlnGradSubsetOrder | int | | gradient descent, not stored
+rlnGradSuspendFinerSamplingIter | int | | gradient descent, not stored
+rlnGradSuspendLocalSamplingIter | int | | gradient descent, not stored
+rlnSgdInitialIterationsFraction | float | | gradient descent, not stored
+rlnSgdFinalIterationsFraction | float | | gradient descent, not stored
+rlnSgdInitialIterations | int | | gradient descent, not stored (RELION 3.1)
+rlnSgdFinalIterations | int | | gradient descent, not stored (RELION 3.1)
+rlnSgdInBetweenIterations | int | | gradient descent, not stored (RELION 3.1)
+rlnSgdMinimumResolution | float | A | gradient descent, not stored
+rlnSgdInitialResolution | float | A | gradient descent, not stored
+rlnSgdFinalResolution | float | A | gradient descent, not stored
+rlnSgdInitialSubsetSize | int | | gradient descent, not stored
+rlnSgdFinalSubsetSize | int | | gradient descent, not stored
+rlnSgdMuFactor | float | | gradient descent, not stored
+rlnSgdSigma2FudgeInitial | float | | gradient descent, not stored (RELION 3.1)
+rlnSgdSigma2FudgeHalflife | int | | gradient descent, not stored (RELION 3.1)
+rlnSgdSkipAnneal | bool | | gradient descent, not stored
+rlnSgdClassInactivityThreshold | float | | gradient descent, not stored
+rlnSgdSubsetSize | int | | particles per mini-batch; -1 = all
+rlnSgdWriteEverySubset | int | | gradient descent, not stored
+rlnSgdStepsize | float | | gradient descent, not stored
+rlnSgdStepsizeScheme | text | | gradient descent, not stored
+rlnTau2FudgeScheme | text | | gradient descent, not stored
+rlnMaximumSignificantPoses | int | | limit of poses; -1 = none
+rlnDoAutoRefine | bool | | off
+rlnDoAutoSampling | bool | | off
+rlnAutoLocalSearchesHealpixOrder | int | | only in 3D
+rlnDoSkipRotate | bool | | off
+rlnLocalSymmetryFile | text | | none
+rlnDoHelicalRefine | bool | | off
+rlnIgnoreHelicalSymmetry | bool | | off
+rlnFourierMask | text | | none
+rlnHelicalTwistInitial | float | degrees | no helices
+rlnHelicalRiseInitial | float | A | no helices
+rlnHelicalCentralProportion | float | | no helices
+rlnNrHelicalNStart | int | | no helices
+rlnHelicalMaskTubeInnerDiameter | float | A | no helices
+rlnHelicalMaskTubeOuterDiameter | float | A | no helices
+rlnHelicalSymmetryLocalRefinement | bool | | no helices
+rlnHelicalSigmaDistance | float | A | no helices
+rlnHelicalKeepTiltPriorFixed | bool | | no helices
+rlnHasConverged | bool | | off in classification
+rlnHasHighFscAtResolLimit | bool | | off in classification
+rlnHasLargeSizeIncreaseIterationsAgo | int | | off in classification
+rlnCtfDataArePhaseFlipped | bool | | off
+rlnDoOnlyFlipCtfPhases | bool | | off
+rlnRefsAreCtfCorrected | bool | | class averages are free of the CTF
+rlnFixSigmaNoiseEstimates | bool | | off
+rlnFixSigmaOffsetEstimates | bool | | off
+rlnMaxNumberOfPooledParticles | int | | particles RELION works on together
+rlnOffsetRangeX | float | A | off
+rlnOffsetRangeY | float | A | off
+rlnOffsetRangeZ | float | A | off
+"""
+
+LABELS: dict[str, Label] = _table(_PARTICLES) | _table(_MODEL) | _table(_SAMPLING) | _table(_OPTIMISER)

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import starfile
 
 from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
-from winnow2d.formats.star_scan import MAX_PROBLEMS, StarScanner, unprotect
+from winnow2d.formats.star_scan import MAX_PROBLEMS, ScannedTable, StarScanner, unprotect
 
 VERSION = 30001  # of the layout: read as RELION 3.1's by RELION 3.1 to 5
 _TEXT_WIDTH, _NUMBER_WIDTH = 10, 12
@@ -30,13 +30,15 @@ _LIST_GAP = 12
 _SPECIAL = re.compile(r"""(?m)^$|[^\S\n]|^["'\#_]|^(?:data_|loop_)""")
 
 
-def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
+def read_star(path: str | os.PathLike, wanted: Callable[[str], bool] | None = None) -> dict[str, pd.DataFrame]:
     """Return every table of a STAR file as text, cell by cell as it stands in the file (quotes removed).
 
     Parameters
     ----------
     path : path
         Windows line ends and a byte order mark are accepted.
+    wanted : function or None
+        Says by its name whether a block is to be returned; None returns all. All are checked.
 
     Returns
     -------
@@ -59,10 +61,9 @@ def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
         problems.append(f"{path}: no table (data_...) in it; the file is empty or cut off")
     if problems:
         raise StarError(*problems)
-    filled = _read_with_starfile(scan)
-    return {
-        table.name: filled.get(table.name, pd.DataFrame(columns=table.labels, dtype=object)) for table in scan.tables
-    }
+    tables = [table for table in scan.tables if wanted is None or wanted(table.name)]
+    filled = _read_with_starfile([table for table in tables if table.n_rows])
+    return {table.name: filled.get(table.name, pd.DataFrame(columns=table.labels, dtype=object)) for table in tables}
 
 
 def _read_text(path: Path) -> str:
@@ -79,12 +80,11 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_with_starfile(scan: StarScanner) -> dict[str, pd.DataFrame]:
-    """Return the tables that have rows, read by starfile from a clean copy of the scanned lines.
+def _read_with_starfile(tables: list[ScannedTable]) -> dict[str, pd.DataFrame]:
+    """Return tables, all with rows, as starfile reads them from a clean copy of the scanned lines.
 
     Tables and labels get plain names there, so that no name can be taken for anything else.
     """
-    tables = [table for table in scan.tables if table.n_rows]
     parts = []
     for number, table in enumerate(tables):
         names = [f"_c{i}" for i in range(len(table.labels))]

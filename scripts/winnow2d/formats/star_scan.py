@@ -73,6 +73,7 @@ class StarScanner:
     def __init__(self, text: str):
         self.tables: list[ScannedTable] = []
         self.problems: list[str] = []
+        self._names: set[str] = set()
         self._number = 0
         self._state = self._outside
         for number, line in enumerate(text.split("\n"), start=1):
@@ -93,8 +94,9 @@ class StarScanner:
     def _begin_table(self, line: str):
         self._finish_table()
         name = line.strip()[len("data_") :]
-        if any(table.name == name for table in self.tables):
+        if name in self._names:
             self._problem(f"a second table data_{name}; each name may stand once")
+        self._names.add(name)
         self.tables.append(ScannedTable(name, self._number))
         return self._head
 

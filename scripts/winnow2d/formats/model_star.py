@@ -1,0 +1,281 @@
+"""run_itNNN_model.star <-> Model: classes, their spectra, intensity groups and noise.
+
+Written with the tables of RELION 5 (noise per optics group) and of RELION 3.1 (noise per intensity group,
+a copy of its optics group's), so that both continue from it; read from either.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from winnow2d.errors import StarError
+from winnow2d.formats.cells import finite_or, number_of, numbers_of
+from winnow2d.formats.spectra import estimated_resolution_ang, overall_coverage
+from winnow2d.records import Iteration, Model, Particles
+
+logger = logging.getLogger(__name__)
+
+NOT_ESTIMATED = 999.0
+_WHOLE_BOXES = 10.0  # resolution written for shell 0, in boxes: finite, and read back as shell 0
+
+
+def model_blocks(iteration: Iteration, classes_file: str) -> dict[str, Any]:
+    """Return the tables of a model file, in RELION's order.
+
+    Parameters
+    ----------
+    iteration : Iteration
+    classes_file : str
+        The stack of class averages, relative to the project.
+
+    Raises
+    ------
+    StarError
+        If the model's groups are not those of the particles.
+    """
+    model, particles = iteration.model, iteration.particles
+    n_groups = len(particles.group_names)
+    if len(model.scale_correction) != n_groups or len(model.sigma2_noise) != len(iteration.optics):
+        raise StarError(
+            f"{classes_file}: {len(model.scale_correction)} scales and {len(model.sigma2_noise)} noise spectra for "
+            f"{n_groups} intensity groups and {len(iteration.optics)} optics groups"
+        )
+    blocks: dict[str, Any] = {"model_general": _general(model, n_groups, len(iteration.optics))}
+    blocks["model_classes"] = _class_table(model, classes_file)
+    for k in range(model.n_classes):
+        blocks[f"model_class_{k + 1}"] = _spectra(model, k)
+    counts = np.bincount(particles.group_index, minlength=n_groups)
+    blocks["model_groups"] = pd.DataFrame(
+        {
+            "rlnGroupNumber": np.arange(1, n_groups + 1),
+            "rlnGroupName": pd.Series(particles.group_names, dtype=object),
+            "rlnGroupNrParticles": counts,
+            "rlnGroupScaleCorrection": np.asarray(model.scale_correction, dtype=np.float64),
+        }
+    )
+    noise = [_noise_table(model, optics) for optics in range(len(iteration.optics))]
+    blocks |= {f"model_optics_group_{optics + 1}": table for optics, table in enumerate(noise)}
+    groups, first_rows = np.unique(particles.group_index, return_index=True)
+    for group, row in zip(groups, first_rows, strict=True):
+        blocks[f"model_group_{group + 1}"] = noise[particles.optics_group[row]]
+    return blocks
+
+
+def _general(model: Model, n_groups: int, n_optics_groups: int) -> dict[str, Any]:
+    """Return model_general."""
+    box_ang = model.box_px * model.pixel_size_ang
+    shell = int(model.resolution_shell)
+    return {
+        "rlnReferenceDimensionality": 2,
+        "rlnDataDimensionality": 2,
+        "rlnOriginalImageSize": model.box_px,
+        "rlnCurrentResolution": box_ang / shell if shell > 0 else _WHOLE_BOXES * box_ang,
+        "rlnCurrentImageSize": int(model.image_size_px),
+        "rlnPaddingFactor": 2.0,
+        "rlnIsHelix": False,
+        "rlnFourierSpaceInterpolator": 1,
+        "rlnMinRadiusNnInterpolation": 10,
+        "rlnPixelSize": float(model.pixel_size_ang),
+        "rlnNrClasses": model.n_classes,
+        "rlnNrBodies": 1,
+        "rlnNrGroups": n_groups,
+        "rlnNrOpticsGroups": n_optics_groups,
+        "rlnTau2FudgeFactor": float(model.tau2_fudge),
+        "rlnNormCorrectionAverage": float(model.norm_correction_average),
+        "rlnSigmaOffsetsAngst": float(model.sigma_offset_ang),
+        "rlnOrientationalPriorMode": 0,
+        "rlnSigmaPriorRotAngle": 0.0,
+        "rlnSigmaPriorTiltAngle": 0.0,
+        "rlnSigmaPriorPsiAngle": 0.0,
+        "rlnLogLikelihood": float(model.log_likelihood),
+        "rlnAveragePmax": float(model.average_max_probability),
+    }
+
+
+def _class_table(model: Model, classes_file: str) -> pd.DataFrame:
+    """Return model_classes."""
+    ssnr = np.asarray(model.data_vs_prior, dtype=np.float64)
+    resolutions = [estimated_resolution_ang(row, model.box_px, model.pixel_size_ang) for row in ssnr]
+    coverages = [overall_coverage(row, other) for row, other in zip(ssnr, model.fourier_coverage, strict=True)]
+    priors = np.asarray(model.prior_offset_ang, dtype=np.float64)
+    columns = {
+        "rlnReferenceImage": pd.Series([f"{k + 1:06d}@{classes_file}" for k in range(model.n_classes)], dtype=object),
+        "rlnClassDistribution": np.asarray(model.pdf_class, dtype=np.float64),
+        "rlnAccuracyRotations": _accuracies(model.accuracy_rotation_deg, model.n_classes),
+        "rlnAccuracyTranslationsAngst": _accuracies(model.accuracy_offset_ang, model.n_classes),
+        "rlnEstimatedResolution": np.array(resolutions),
+        "rlnOverallFourierCompleteness": np.array(coverages),
+        "rlnClassPriorOffsetX": priors[:, 0],
+        "rlnClassPriorOffsetY": priors[:, 1],
+    }
+    return pd.DataFrame(columns)
+
+
+def _accuracies(values: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return (k,) accuracies with 999 for those that are not estimated."""
+    if len(values) == 0:
+        return np.full(n_classes, NOT_ESTIMATED)
+    return np.where(np.isfinite(values), values, NOT_ESTIMATED).astype(np.float64)
+
+
+def _shell_columns(model: Model) -> dict[str, np.ndarray]:
+    """Return shell number and resolution, the first columns of every spectrum."""
+    shells = np.arange(model.box_px // 2 + 1)
+    return {"rlnSpectralIndex": shells, "rlnResolution": shells / (model.box_px * model.pixel_size_ang)}
+
+
+def _spectra(model: Model, k: int) -> pd.DataFrame:
+    """Return model_class_k; where nothing was measured the noise power is 0, as RELION writes it."""
+    columns = _shell_columns(model)
+    per_ang = columns["rlnResolution"]
+    sigma2 = np.asarray(model.sigma2_reference[k], dtype=np.float64)
+    columns |= {
+        "rlnAngstromResolution": np.concatenate([[NOT_ESTIMATED], 1.0 / per_ang[1:]]),
+        "rlnSsnrMap": np.asarray(model.data_vs_prior[k], dtype=np.float64),
+        "rlnGoldStandardFsc": np.zeros(len(per_ang)),
+        "rlnFourierCompleteness": np.asarray(model.fourier_coverage[k], dtype=np.float64),
+        "rlnReferenceSigma2": np.where(np.isfinite(sigma2), sigma2, 0.0),
+        "rlnReferenceTau2": np.asarray(model.tau2[k], dtype=np.float64),
+    }
+    if model.orientability is not None:
+        columns["rlnSpectralOrientabilityContribution"] = np.asarray(model.orientability[k], dtype=np.float64)
+    return pd.DataFrame(columns)
+
+
+def _noise_table(model: Model, optics: int) -> pd.DataFrame:
+    """Return the noise spectrum of an optics group; shells without a value are left out."""
+    noise = np.asarray(model.sigma2_noise[optics], dtype=np.float64)
+    table = pd.DataFrame(_shell_columns(model) | {"rlnSigma2Noise": noise})
+    return table[~(noise <= 0)]  # nan stays, and is refused by the writer
+
+
+def model_from_blocks(
+    blocks: dict[str, pd.DataFrame], references: np.ndarray, particles: Particles, n_optics: int, where: str
+) -> Model:
+    """Return the model of a model file.
+
+    Parameters
+    ----------
+    blocks : dict of DataFrame
+        The tables of the file.
+    references : (k, y, x) array
+    particles : Particles
+        Whose intensity groups the scales belong to, and whose optics groups the noise.
+    n_optics : int
+        Number of optics groups.
+    where : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    StarError
+        A table or column is missing, numbers of classes or shells disagree, or a cell is no number.
+    """
+    general, classes = blocks["model_general"], blocks["model_classes"]
+    box, pixel_size = references.shape[-1], number_of(general, "rlnPixelSize", where=where)
+    if box != int(number_of(general, "rlnOriginalImageSize", where=where)):
+        raise StarError(f"{where}: rlnOriginalImageSize differs from the box of the class averages, {box}")
+    if len(classes) != int(number_of(general, "rlnNrClasses", where=where)):
+        raise StarError(f"{where}: {len(classes)} rows in data_model_classes, but rlnNrClasses says otherwise")
+    resolution = number_of(general, "rlnCurrentResolution", where=where)
+    spectra = {
+        label: np.stack(
+            [_read_spectrum(blocks.get(f"model_class_{k + 1}"), label, box, where) for k in range(len(classes))]
+        )
+        for label in _SPECTRA
+    }
+    sigma_offset = number_of(general, "rlnSigmaOffsets", 0.0, where=where) * pixel_size
+    accuracy_px = numbers_of(classes, "rlnAccuracyTranslations", NOT_ESTIMATED / pixel_size, where=where)
+    priors = [numbers_of(classes, f"rlnClassPriorOffset{axis}", 0.0, where=where) for axis in "XY"]
+    first = blocks.get("model_class_1", pd.DataFrame())
+    has_orientability = "rlnSpectralOrientabilityContribution" in first.columns
+    return Model(
+        pixel_size_ang=pixel_size,
+        references=references,
+        pdf_class=numbers_of(classes, "rlnClassDistribution", where=where),
+        prior_offset_ang=np.stack(priors, axis=1),
+        sigma_offset_ang=number_of(general, "rlnSigmaOffsetsAngst", sigma_offset, where=where),
+        sigma2_noise=_read_noise(blocks, particles, n_optics, box, where),
+        scale_correction=_read_scales(blocks.get("model_groups", pd.DataFrame()), particles.group_names, where),
+        norm_correction_average=number_of(general, "rlnNormCorrectionAverage", 1.0, where=where),
+        tau2_fudge=number_of(general, "rlnTau2FudgeFactor", where=where),
+        tau2=spectra["rlnReferenceTau2"],
+        sigma2_reference=spectra["rlnReferenceSigma2"],
+        data_vs_prior=spectra["rlnSsnrMap"],
+        fourier_coverage=spectra["rlnFourierCompleteness"],
+        resolution_shell=_shell(resolution, box * pixel_size),
+        image_size_px=int(number_of(general, "rlnCurrentImageSize", where=where)),
+        log_likelihood=finite_or(number_of(general, "rlnLogLikelihood", 0.0, where=where), 0.0),
+        average_max_probability=finite_or(number_of(general, "rlnAveragePmax", 0.0, where=where), 0.0),
+        accuracy_rotation_deg=numbers_of(classes, "rlnAccuracyRotations", NOT_ESTIMATED, where=where),
+        accuracy_offset_ang=numbers_of(classes, "rlnAccuracyTranslationsAngst", 0.0, where=where)
+        if "rlnAccuracyTranslationsAngst" in classes.columns
+        else accuracy_px * pixel_size,
+        orientability=spectra["rlnSpectralOrientabilityContribution"] if has_orientability else None,
+    )
+
+
+_SPECTRA = (
+    "rlnSsnrMap",
+    "rlnFourierCompleteness",
+    "rlnReferenceSigma2",
+    "rlnReferenceTau2",
+    "rlnSpectralOrientabilityContribution",
+)
+
+
+def _shell(resolution_ang: float, box_ang: float) -> int:
+    """Return the shell of a resolution; infinity (RELION's iteration 0) is shell 0."""
+    return round(box_ang / resolution_ang) if math.isfinite(resolution_ang) and resolution_ang > 0 else 0
+
+
+def _read_spectrum(table: pd.DataFrame | None, label: str, box: int, where: str) -> np.ndarray:
+    """Return one column by shell, (s,); shells or tables that are missing are 0."""
+    spectrum = np.zeros(box // 2 + 1)
+    if table is None or len(table) == 0:
+        return spectrum
+    shells = numbers_of(table, "rlnSpectralIndex", where=where).astype(np.int64)
+    if shells.min() < 0 or shells.max() >= len(spectrum):
+        raise StarError(f"{where}: rlnSpectralIndex {shells.max()} does not fit a box of {box} pixels")
+    spectrum[shells] = numbers_of(table, label, 0.0, where=where)
+    return spectrum
+
+
+def _read_noise(
+    blocks: dict[str, pd.DataFrame], particles: Particles, n_optics: int, box: int, where: str
+) -> np.ndarray:
+    """Return (g, s) noise of the optics groups; that of RELION 3.1's groups is averaged by particles."""
+    noise = np.zeros((n_optics, box // 2 + 1))
+    weights = np.zeros(n_optics)
+    for optics in range(n_optics):
+        table = blocks.get(f"model_optics_group_{optics + 1}")
+        if table is not None:
+            noise[optics], weights[optics] = _read_spectrum(table, "rlnSigma2Noise", box, where), 1.0
+            continue
+        rows = particles.group_index[particles.optics_group == optics]
+        for group, count in zip(*np.unique(rows, return_counts=True), strict=True):
+            table = blocks.get(f"model_group_{group + 1}")
+            if table is not None:
+                noise[optics] += count * _read_spectrum(table, "rlnSigma2Noise", box, where)
+                weights[optics] += count
+    if not (weights > 0).all():
+        missing = int(np.flatnonzero(weights == 0)[0]) + 1
+        raise StarError(f"{where}: no noise spectrum of optics group {missing} (data_model_optics_group_{missing})")
+    return noise / weights[:, None]
+
+
+def _read_scales(groups: pd.DataFrame, names: list[str], where: str) -> np.ndarray:
+    """Return (m,) scales of the intensity groups, found by name; 1 for a group the model does not know."""
+    if "rlnGroupName" not in groups.columns:
+        return np.ones(len(names))
+    scales = numbers_of(groups, "rlnGroupScaleCorrection", where=where)
+    scale_of = dict(zip(groups["rlnGroupName"], scales, strict=True))
+    unknown = [name for name in names if name not in scale_of]
+    if unknown:
+        logger.warning("%s: no scale of %d intensity groups (%s ...); 1 is taken", where, len(unknown), unknown[0])
+    return np.array([scale_of.get(name, 1.0) for name in names])

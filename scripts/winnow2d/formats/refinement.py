@@ -1,0 +1,182 @@
+"""The files of one iteration, run_itNNN_{data,model,optimiser,sampling}.star and _classes.mrcs <-> Iteration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from winnow2d import __version__
+from winnow2d.errors import StarError
+from winnow2d.formats.atomic import replaced
+from winnow2d.formats.cells import number_of, text_of
+from winnow2d.formats.model_star import model_blocks, model_from_blocks
+from winnow2d.formats.mrc import ParticleStack, split_image_name, write_stack
+from winnow2d.formats.optimiser_star import TABLE, changes_from_table, optimiser_blocks
+from winnow2d.formats.particles import (
+    ParticleTable,
+    particles_from_table,
+    read_particle_table,
+    table_with_assignments,
+    write_particle_table,
+)
+from winnow2d.formats.sampling_star import sampling_blocks, sampling_from_blocks
+from winnow2d.formats.star import read_star, write_star
+from winnow2d.options import Class2DOptions, OwnOptions
+from winnow2d.records import Iteration, Sampling
+
+
+def write_iteration(
+    stem: str,
+    iteration: Iteration,
+    table: ParticleTable,
+    options: Class2DOptions,
+    own: OwnOptions,
+    command: str,
+) -> None:
+    """Write the files of an iteration, all or none: classes, data, model, sampling, and the optimiser last.
+
+    Parameters
+    ----------
+    stem : str
+        Relative to the project, such as Class2D/job011/run.
+    iteration : Iteration
+        Iteration 0 has no sampling file, as in RELION.
+    table : ParticleTable
+        The particles in the order of `iteration.particles`, sorted by micrograph; columns that
+        classification does not define are kept verbatim.
+    options, own : options of the job
+    command : str
+        Stands as a comment in the optimiser file.
+
+    Raises
+    ------
+    StarError, ImageError
+        A number is nan or infinite, or sizes disagree. No file of the iteration is changed then.
+    """
+    named, model = f"{stem}_it{iteration.number:03d}", iteration.model
+    data = table_with_assignments(table, iteration.particles, iteration.number)
+    comments = (f"Winnow optimiser; version {__version__}", f"{' '.join(command.split())} ")
+    writers: dict[str, Callable[[Path], None]] = {
+        f"{named}_classes.mrcs": lambda path: write_stack(path, model.references, model.pixel_size_ang),
+        f"{named}_data.star": lambda path: write_particle_table(path, data),
+        f"{named}_model.star": lambda path: write_star(path, model_blocks(iteration, f"{named}_classes.mrcs")),
+        f"{named}_sampling.star": lambda path: write_star(path, sampling_blocks(iteration.sampling)),
+        f"{stem}_unmasked_classes.mrcs": lambda path: write_stack(
+            path, np.asarray(model.unmasked_references), model.pixel_size_ang
+        ),
+        f"{named}_optimiser.star": lambda path: write_star(
+            path, optimiser_blocks(stem, iteration, options, own), comments=comments
+        ),
+    }
+    if iteration.number == 0:
+        del writers[f"{named}_sampling.star"]
+    if model.unmasked_references is None:
+        del writers[f"{stem}_unmasked_classes.mrcs"]
+    with replaced(*writers) as temporaries:
+        for write, temporary in zip(writers.values(), temporaries, strict=True):
+            write(temporary)
+
+
+def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
+    """Return an iteration from its optimiser file, ours or one of RELION 3.1 to 5.
+
+    Parameters
+    ----------
+    optimiser_path : path
+        The files it names are looked for from the working directory, if the job lies in it, and from the
+        folders above the job.
+
+    Returns
+    -------
+    iteration : Iteration
+        `model.unmasked_references` is None; steps of the search grid are 0 where no sampling file is
+        (iteration 0).
+
+    Raises
+    ------
+    StarError, ImageError
+        A file is missing or broken, or the files do not fit together.
+    """
+    path = Path(optimiser_path)
+    optimiser = _tables(path, TABLE)[TABLE]
+    files = {
+        label: _find(text_of(optimiser, label, where=str(path)), path)
+        for label in ("rlnModelStarFile", "rlnExperimentalDataStarFile")
+    }
+    number = int(number_of(optimiser, "rlnCurrentIteration", where=str(path)))
+    particles, optics = particles_from_table(read_particle_table(files["rlnExperimentalDataStarFile"]))
+    blocks = _model_tables(files["rlnModelStarFile"])
+    names = _reference_names(blocks["model_classes"], files["rlnModelStarFile"], path)
+    references = ParticleStack(names).read(np.arange(len(names)))
+    model = model_from_blocks(blocks, references, particles, len(optics), str(files["rlnModelStarFile"]))
+    return Iteration(
+        number=number,
+        total=int(number_of(optimiser, "rlnNumberOfIterations", number, where=str(path))),
+        model=model,
+        particles=particles,
+        optics=optics,
+        sampling=_sampling(optimiser, number, path),
+        changes=changes_from_table(optimiser, str(path)),
+    )
+
+
+def read_class_table(model_path: str | os.PathLike) -> pd.DataFrame:
+    """Return data_model_classes of a model file as text, one row per class.
+
+    Raises
+    ------
+    StarError
+        If the file is broken or has no such table.
+    """
+    return _tables(Path(model_path), "model_classes")["model_classes"]
+
+
+def _tables(path: Path, *needed: str) -> dict[str, pd.DataFrame]:
+    """Return the tables asked for."""
+    blocks = read_star(path, wanted=lambda name: name in needed)
+    _check(blocks, needed, path)
+    return blocks
+
+
+def _check(blocks: dict[str, pd.DataFrame], needed: tuple[str, ...], path: Path) -> None:
+    missing = [name for name in needed if name not in blocks or len(blocks[name]) == 0]
+    if missing:
+        raise StarError(*(f"{path}: no table data_{name}, or no rows in it" for name in missing))
+
+
+def _model_tables(path: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of a model file; noise per intensity group only if there is none per optics group."""
+    blocks = read_star(path, wanted=lambda name: not name.startswith("model_group_"))
+    _check(blocks, ("model_general", "model_classes"), path)
+    return blocks if "model_optics_group_1" in blocks else read_star(path)
+
+
+def _reference_names(classes: pd.DataFrame, model_path: Path, optimiser_path: Path) -> list[str]:
+    """Return number@file of each class average, with the file as it is found from here."""
+    if "rlnReferenceImage" not in classes.columns:
+        raise StarError(f"{model_path}: table data_model_classes has no column rlnReferenceImage")
+    pairs = [split_image_name(name) for name in classes["rlnReferenceImage"]]
+    found = {file: _find(file, optimiser_path) for file in {file for _, file in pairs}}
+    return [f"{number + 1}@{found[file]}" for number, file in pairs]
+
+
+def _sampling(optimiser: pd.DataFrame, number: int, path: Path) -> Sampling:
+    """Return the search grid of an iteration; iteration 0 has none."""
+    if number == 0:
+        return Sampling(0.0, 0.0, 0.0)
+    file = _find(text_of(optimiser, "rlnOrientSamplingStarFile", where=str(path)), path)
+    return sampling_from_blocks(read_star(file), str(file))
+
+
+def _find(name: str, optimiser_path: Path) -> Path:
+    """Return a file named in the optimiser file, looked for from the project directory."""
+    folders = list(optimiser_path.absolute().parents)
+    here = Path.cwd()
+    for folder in [here, *folders] if here in folders else [*folders, here]:
+        if (folder / name).is_file():
+            return folder / name
+    raise StarError(f"{optimiser_path}: it names {name}, which was not found; run from the project directory")
