@@ -178,10 +178,7 @@ def model_from_blocks(
     """
     general, classes = blocks["model_general"], blocks["model_classes"]
     box, pixel_size = references.shape[-1], number_of(general, "rlnPixelSize", where=where)
-    if box != int(number_of(general, "rlnOriginalImageSize", where=where)):
-        raise StarError(f"{where}: rlnOriginalImageSize differs from the box of the class averages, {box}")
-    if len(classes) != int(number_of(general, "rlnNrClasses", where=where)):
-        raise StarError(f"{where}: {len(classes)} rows in data_model_classes, but rlnNrClasses says otherwise")
+    _check_sizes(general, box, len(classes), where)
     resolution = number_of(general, "rlnCurrentResolution", where=where)
     spectra = {
         label: np.stack(
@@ -190,7 +187,6 @@ def model_from_blocks(
         for label in _SPECTRA
     }
     sigma_offset = number_of(general, "rlnSigmaOffsets", 0.0, where=where) * pixel_size
-    accuracy_px = numbers_of(classes, "rlnAccuracyTranslations", NOT_ESTIMATED / pixel_size, where=where)
     priors = [numbers_of(classes, f"rlnClassPriorOffset{axis}", 0.0, where=where) for axis in "XY"]
     first = blocks.get("model_class_1", pd.DataFrame())
     has_orientability = "rlnSpectralOrientabilityContribution" in first.columns
@@ -213,9 +209,7 @@ def model_from_blocks(
         log_likelihood=finite_or(number_of(general, "rlnLogLikelihood", 0.0, where=where), 0.0),
         average_max_probability=finite_or(number_of(general, "rlnAveragePmax", 0.0, where=where), 0.0),
         accuracy_rotation_deg=numbers_of(classes, "rlnAccuracyRotations", NOT_ESTIMATED, where=where),
-        accuracy_offset_ang=numbers_of(classes, "rlnAccuracyTranslationsAngst", 0.0, where=where)
-        if "rlnAccuracyTranslationsAngst" in classes.columns
-        else accuracy_px * pixel_size,
+        accuracy_offset_ang=_read_offset_accuracies(classes, pixel_size, where),
         orientability=spectra["rlnSpectralOrientabilityContribution"] if has_orientability else None,
     )
 
@@ -227,6 +221,22 @@ _SPECTRA = (
     "rlnReferenceTau2",
     "rlnSpectralOrientabilityContribution",
 )
+
+
+def _check_sizes(general: pd.DataFrame, box: int, n_classes: int, where: str) -> None:
+    """Raise a StarError unless the model's box and number of classes are those of its images and rows."""
+    if box != int(number_of(general, "rlnOriginalImageSize", where=where)):
+        raise StarError(f"{where}: rlnOriginalImageSize differs from the box of the class averages, {box}")
+    if n_classes != int(number_of(general, "rlnNrClasses", where=where)):
+        raise StarError(f"{where}: {n_classes} rows in data_model_classes, but rlnNrClasses says otherwise")
+
+
+def _read_offset_accuracies(classes: pd.DataFrame, pixel_size_ang: float, where: str) -> np.ndarray:
+    """Return (k,) accuracies of offsets in A; old files have them in pixels."""
+    in_px = numbers_of(classes, "rlnAccuracyTranslations", NOT_ESTIMATED / pixel_size_ang, where=where)
+    if "rlnAccuracyTranslationsAngst" not in classes.columns:
+        return in_px * pixel_size_ang
+    return numbers_of(classes, "rlnAccuracyTranslationsAngst", where=where)
 
 
 def _shell(resolution_ang: float, box_ang: float) -> int:

@@ -1,4 +1,4 @@
-"""Two numbers a class table holds of each class: its resolution, and how completely Fourier space is covered inside it."""
+"""Two numbers a class table holds of each class: its resolution, and the coverage of Fourier space inside it."""
 
 from __future__ import annotations
 
