@@ -1,0 +1,102 @@
+"""The scripts of the rules select_classes and regroup, run from a job.star on iterations RELION wrote."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from winnow2d.formats.jobs import PROGRAM, PROVENANCE, JobFile, write_job_star
+from winnow2d.formats.ledger import read_ledger
+from winnow2d.formats.particles import read_particle_table
+from winnow2d.formats.star import read_star
+from winnow2d.options import OwnOptions, SelectOptions
+
+STEM = "Class2D/job002/run_it004_"
+CLASSIFIED = {name: f"{STEM}{name}.star" for name in ("data", "model", "optimiser")}
+
+
+@pytest.fixture
+def run(project, repository):
+    """Return a function that runs a script of ours in the project as its job.star says."""
+    shutil.copytree(repository / "tests/golden/relion5/Class2D", project / "Class2D", dirs_exist_ok=True)
+
+    def run_script(script, directory, label, options, inputs, outputs, params=None):
+        job = JobFile(
+            label=label, type_number=7, options=options, own=OwnOptions(), inputs=inputs, outputs=outputs,
+            params=params or {},
+        )  # fmt: skip
+        (project / directory).mkdir(parents=True)
+        write_job_star(project / directory / "job.star", job)
+        (project / directory / PROVENANCE).write_text(json.dumps({"program": PROGRAM}))
+        path = repository / "scripts" / script
+        environment = os.environ | {"PYTHONPATH": str(path.parent)}
+        command = [sys.executable, str(path), f"{directory}/job.star"]
+        return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+    return run_script
+
+
+@pytest.fixture
+def select(run):
+    def run_select(**options):
+        names = ("particles", "class_averages", "backup_selection")
+        outputs = {name: f"Select/job012/{name}.star" for name in names}
+        outputs["class_ledger"] = "report/round_01/classes.tsv"
+        outputs["particle_ledger"] = "report/round_01/particles.tsv"
+        return run(
+            "select_classes.py", "Select/job012", "relion.select.class2dauto", SelectOptions(**options),
+            CLASSIFIED, outputs, {"particle_diameter": 190.0},
+        )  # fmt: skip
+
+    return run_select
+
+
+def test_selection_of_relions_classes(project, select):
+    done = select()
+    assert done.returncode == 0, done.stderr
+    ledger = read_ledger(project / "report/round_01/classes.tsv")
+    decisions = read_ledger(project / "report/round_01/particles.tsv")
+    table = read_particle_table(project / "Select/job012/particles.star").particles
+    everything = read_particle_table(project / CLASSIFIED["data"]).particles
+    assert 0 < ledger["kept"].sum() < 5
+    assert (ledger["kept"] == (ledger["score"] >= 0.35)).all()
+    assert len(decisions) == 400
+    kept = everything[decisions["kept"].to_numpy()]
+    assert table.to_numpy().tolist() == kept.to_numpy().tolist()
+    assert set(table["rlnClassNumber"]) == {str(k) for k in ledger["class"][ledger["kept"]]}
+    told = (project / "Select/job012/run.out").read_text()
+    assert f"{len(table)} of 400 particles from {ledger['kept'].sum()} of 5 classes" in told
+    averages = read_star(project / "Select/job012/class_averages.star")[""]
+    np.testing.assert_array_equal(averages["rlnPredictedClassScore"].astype(float), ledger["score"][ledger["kept"]])
+    assert read_star(project / "Select/job012/backup_selection.star")[""]["rlnSelected"].tolist() == [
+        str(int(kept)) for kept in ledger["kept"]
+    ]
+
+
+def test_nothing_kept_is_an_error_that_leaves_the_ledger(project, select):
+    done = select(rank_threshold=1.0)
+    assert done.returncode == 1
+    assert "no class reaches rank_threshold 1: the best score is" in (project / "Select/job012/run.err").read_text()
+    assert not (project / "Select/job012/particles.star").exists()
+    assert len(read_ledger(project / "Select/job012/classes.tsv")) == 5
+
+
+def test_regrouping_of_kept_particles(project, run):
+    inputs = CLASSIFIED | {"particles": CLASSIFIED["data"]}
+    done = run(
+        "regroup.py", "Select/job013", "relion.select.interactive",
+        SelectOptions(do_class_ranker=False, do_regroup=True, nr_groups=4), inputs,
+        {"particles": "Select/job013/particles.star"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    particles = read_particle_table(project / "Select/job013/particles.star").particles
+    pairs = particles.groupby("rlnGroupName")["rlnGroupNumber"].unique()
+    assert 3 <= len(pairs) <= 5
+    assert sorted(number for numbers in pairs for number in numbers) == [str(i + 1) for i in range(len(pairs))]
+    assert particles["rlnGroupNumber"].iloc[0] == "1"
+    before = read_particle_table(project / CLASSIFIED["data"]).particles
+    assert particles["rlnImageName"].tolist() == before["rlnImageName"].tolist()
