@@ -1,0 +1,191 @@
+"""The loop: `Classifier` holds the state of a classification and moves it on by one iteration at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import ConfigError, ImageError
+from ..numerics.arrays import real_dtype
+from ..numerics.grids import half_plane
+from ..numerics.masks import soft_circle
+from ..options import Class2DOptions, OwnOptions
+from ..records import Changes, Iteration, Model, OpticsGroup, Particles
+from . import iteration as steps
+from .images import MASK_EDGE_PX, transfer_functions
+from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, particle_mask_radius_px
+from .masking import masked
+from .parallel import chunks, one_blas_thread
+from .sampling import first_sampling
+from .schedule import first_resolution_shell
+
+logger = logging.getLogger(__name__)
+_CTF_CACHE_BYTES = 2**30
+
+
+class ImageStack(Protocol):
+    """Images by row of the particle table."""
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Return images (n, y, x), float32."""
+
+
+class Classifier:
+    """Reference-free 2D classification of one set of particles.
+
+    Parameters
+    ----------
+    stack : ImageStack
+    particles : Particles
+        Never changed; each iteration holds its own.
+    optics : list of OpticsGroup
+        One; several are refused.
+    class2d, own : Class2DOptions, OwnOptions
+    iteration : Iteration, optional
+        Where to go on; without it the first references are made when the first update is asked for.
+    n_threads : int
+        Changes nothing but the time taken.
+
+    Raises
+    ------
+    ConfigError
+        If the options do not fit the images; all reasons at once.
+    """
+
+    def __init__(
+        self,
+        stack: ImageStack,
+        particles: Particles,
+        optics: list[OpticsGroup],
+        class2d: Class2DOptions,
+        own: OwnOptions,
+        iteration: Iteration | None = None,
+        n_threads: int = 1,
+    ):
+        _check(particles, optics, class2d)
+        self.stack, self.optics = stack, optics
+        self.class2d, self.own, self.n_threads = class2d, own, n_threads
+        self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
+        self.plane = half_plane(self.box_px)
+        self.dtype = real_dtype(own.precision)
+        self.keeps_quirks = own.compatibility == "relion"
+        radius = particle_mask_radius_px(class2d.particle_diameter, self.pixel_size_ang, self.box_px)
+        self.mask = soft_circle(self.box_px, radius, MASK_EDGE_PX)
+        self.chunks = chunks(np.arange(len(particles)))
+        self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
+        self._ctf_cache: dict[int, np.ndarray] = {}
+        self._may_cache = len(particles) * len(self.plane.kx) * self.dtype.itemsize <= _CTF_CACHE_BYTES
+        self._particles = particles
+        self._iteration = iteration
+
+    @property
+    def iteration(self) -> Iteration:
+        """The newest iteration; number 0 is the state before the first."""
+        if self._iteration is None:
+            with one_blas_thread():
+                self._iteration = self._first()
+        return self._iteration
+
+    @property
+    def done(self) -> bool:
+        return self.iteration.number >= self.class2d.n_iterations
+
+    def rng(self, purpose: int, number: int, particle: int = 0) -> np.random.Generator:
+        """Return a generator that depends on the seed, a purpose, an iteration and a particle, and nothing else."""
+        return np.random.default_rng([self.own.random_seed, purpose, number, particle])
+
+    def update(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iteration:
+        """Do one iteration and return it; `progress` is told how many of all chunks are done."""
+        with one_blas_thread():
+            self._iteration = steps.next_iteration(self, self.iteration, progress)
+        return self._iteration
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return images (n, y, x) in the precision of the run."""
+        return self.stack.read(rows).astype(self.dtype, copy=False)
+
+    def ctf(self, chunk: int, particles: Particles) -> np.ndarray:
+        """Return the CTFs (n, p) of a chunk on the whole half plane; kept in memory if all of them fit."""
+        if chunk in self._ctf_cache:
+            return self._ctf_cache[chunk]
+        values = self.ctf_of(self.chunks[chunk], particles)
+        if self._may_cache:
+            self._ctf_cache[chunk] = values
+        return values
+
+    def ctf_of(self, rows: np.ndarray, particles: Particles) -> np.ndarray:
+        """Return the CTFs (n, p) of some particles on the whole half plane."""
+        n_px = len(self.plane.kx)
+        if not self.class2d.do_ctf_correction:
+            return np.ones((len(rows), n_px), self.dtype)
+        intact = self.class2d.ctf_intact_first_peak
+        return transfer_functions(particles, rows, self.optics, self.plane, n_px, intact).astype(self.dtype)
+
+    def _first(self) -> Iteration:
+        """Return iteration 0: noise from the first images, references from random angles."""
+        particles = self._particles
+        rows = np.arange(min(IMAGES_PER_OPTICS_GROUP, len(particles)))
+        noise = NoiseEstimate(self.box_px)
+        averages = FirstAverages(self.plane, self.class2d.nr_classes, self.rng(0, 0))
+        for part in chunks(rows):
+            images = self.read(part)
+            noise.add(masked(images, self.mask) if self.class2d.do_zero_mask else images)
+            averages.add(images, self.ctf_of(part, particles))
+        references = averages.references(self.mask, self.class2d.particle_diameter / self.pixel_size_ang)
+        if not np.isfinite(references).all():
+            raise ImageError("The first images hold NaN or infinite pixels; run the extract step, which leaves them out")
+        return self._iteration_zero(references, noise.sigma2())
+
+    def _iteration_zero(self, references: np.ndarray, sigma2: np.ndarray) -> Iteration:
+        n_k, n_shells = len(references), self.plane.n_shells
+        model = Model(
+            pixel_size_ang=self.pixel_size_ang,
+            references=references.astype(np.float32),
+            pdf_class=np.full(n_k, 1 / n_k),
+            prior_offset_ang=np.zeros((n_k, 2)),
+            sigma_offset_ang=10.0,
+            sigma2_noise=np.tile(sigma2, (len(self.optics), 1)),
+            scale_correction=np.ones(len(self._particles.group_names)),
+            norm_correction_average=1.0,
+            tau2_fudge=self.class2d.tau_fudge,
+            tau2=np.zeros((n_k, n_shells)),
+            sigma2_reference=np.zeros((n_k, n_shells)),
+            data_vs_prior=np.zeros((n_k, n_shells)),
+            fourier_coverage=np.zeros((n_k, n_shells)),
+            resolution_shell=first_resolution_shell(self.box_px),
+            image_size_px=0,
+            accuracy_rotation_deg=np.zeros(n_k),
+            accuracy_offset_ang=np.zeros(n_k),
+        )
+        sampling = first_sampling(self.class2d, self.pixel_size_ang)
+        return Iteration(
+            0, self.class2d.n_iterations, model, replace(self._particles), self.optics, sampling, Changes()
+        )
+
+
+def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions) -> None:
+    """Raise ConfigError with every reason why these options cannot run on these particles."""
+    problems = []
+    if not class2d.do_em:
+        problems.append("class2d: VDAM is not in the engine yet; set class2d: {do_em: true}")
+    if len(optics) != 1:
+        problems.append(f"{len(optics)} optics groups; the engine takes one. Classify them apart.")
+    group = optics[0]
+    length = group.box_px * group.pixel_size_ang
+    if class2d.particle_diameter > length:
+        problems.append(
+            f"class2d.particle_diameter: {class2d.particle_diameter:g} A is larger than the box "
+            f"({group.box_px} px of {group.pixel_size_ang:g} A = {length:g} A); give the mask diameter of your particle"
+        )
+    if group.is_ctf_premultiplied and class2d.do_ctf_correction:
+        problems.append(f"optics group {group.name}: CTF-premultiplied images are not supported yet")
+    if group.is_ctf_corrected and class2d.do_ctf_correction:
+        problems.append(f"optics group {group.name}: images are CTF-corrected; set class2d: {{do_ctf_correction: false}}")
+    if len(particles) < class2d.nr_classes:
+        problems.append(f"class2d.nr_classes: {class2d.nr_classes} classes for {len(particles)} particles")
+    if problems:
+        raise ConfigError(*problems)

@@ -1,0 +1,232 @@
+"""One iteration of expectation maximisation, in RELION's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..records import Changes, Iteration, Model, Particles, Sampling
+from . import maximisation
+from .accuracy import N_PARTICLES, NOT_ESTIMATED, expected_accuracies
+from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
+from .images import coloured_noise, prepare
+from .masking import flattened
+from .parallel import batches, ordered_map
+from .priors import offset_log_prior, pose_log_prior
+from .projections import Projections, project
+from .sampling import SearchGrid, coarser, perturbed, search_grid
+from .schedule import expectation_sizes_px, image_size_px, next_resolution_shell
+from .sums import Sums, add_backprojections, add_chunk_parameters, empty_sums
+
+if TYPE_CHECKING:
+    from .classify import Classifier
+
+_PERTURBATION, _SOLVENT, _ACCURACY = 1, 2, 3  # purposes of random numbers
+_MIN_FRACTION_FOR_ACCURACY = 0.01  # RELION estimates accuracies for classes above this only
+
+
+def next_iteration(run: Classifier, old: Iteration, progress: Callable[[int, int], None]) -> Iteration:
+    """Return the iteration after `old`."""
+    number = old.number + 1
+    sampling = perturbed(old.sampling, run.rng(_PERTURBATION, number))
+    return iterate(run, old, sampling, progress)
+
+
+def iterate(
+    run: Classifier,
+    old: Iteration,
+    sampling: Sampling,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iteration:
+    """Return the iteration after `old` with a given sampling (the door for replaying another program's iterations)."""
+    number = old.number + 1
+    size_px = image_size_px(run.box_px, old.model.resolution_shell)
+    accuracies = None
+    if run.class2d.allow_coarser and number > 1:
+        accuracies = _accuracies(run, old, size_px, sampling)
+        sampling = coarser(sampling, float(accuracies[0].min()), float(accuracies[1].min()))
+    grid = search_grid(sampling, run.pixel_size_ang)
+    sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px)
+    projections = project(
+        old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads
+    )
+    compared = compare_with(
+        projections, grid, run.plane, (*sizes, size_px),
+        old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model),
+    )  # fmt: skip
+    particles, sums = expectation_over_all(run, old, compared, progress)
+    if accuracies is None:
+        accuracies = _accuracies(run, old, size_px, sampling, projections)
+    model = maximise(run, old.model, sums, projections, size_px, accuracies)
+    changes = measure_changes(old, particles, model)
+    left_out = len(particles) - sums.n_weighed
+    return Iteration(number, run.class2d.n_iterations, model, particles, old.optics, sampling, changes, left_out)
+
+
+def _prior_px(run: Classifier, model: Model) -> np.ndarray:
+    """Return the prior centres in the unit the offsets are compared in: RELION takes Angstrom for pixels here."""
+    return model.prior_offset_ang if run.keeps_quirks else model.prior_offset_ang / run.pixel_size_ang
+
+
+def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGrid) -> np.ndarray:
+    offset_px = rounded_offset_px(old.particles.offset_ang[rows], run.pixel_size_ang)
+    offset_log = offset_log_prior(
+        offset_px, grid.coarse_shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, run.pixel_size_ang,
+        mix_units=run.keeps_quirks, limit_px=np.inf if run.keeps_quirks else run.class2d.offset_range,
+    )  # fmt: skip
+    return pose_log_prior(offset_log, old.model.pdf_class)
+
+
+def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, chunk: int) -> ChunkSums:
+    """Return posteriors and sums of one chunk of particles."""
+    rows, particles = run.chunks[chunk], old.particles
+    offset_px = rounded_offset_px(particles.offset_ang[rows], run.pixel_size_ang)
+    noise = None
+    if not run.class2d.do_zero_mask:
+        rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
+        noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
+    norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
+    spectra = prepare(run.read(rows), norm_factor, offset_px, run.mask, run.plane, noise)
+    return expect(
+        compared,
+        spectra,
+        run.ctf(chunk, particles),
+        old.model.scale_correction[particles.group_index[rows]],
+        particles.optics_group[rows],
+        offset_px,
+        _log_prior(run, old, rows, compared.grid),
+    )
+
+
+def expectation_over_all(
+    run: Classifier, old: Iteration, compared: Comparison, progress: Callable[[int, int], None]
+) -> tuple[Particles, Sums]:
+    """Return the particles with their new assignments, and the sums over them."""
+    source = old.particles
+    particles = replace(
+        source,
+        **{name: getattr(source, name).copy() for name in _ASSIGNED},
+    )
+    sums = empty_sums(compared, len(old.optics), len(source.group_names))
+    done = 0
+    for batch in batches(range(len(run.chunks))):
+        results = list(ordered_map(lambda c: expect_chunk(run, old, compared, c), batch, run.n_threads))
+        for chunk, result in zip(batch, results, strict=True):
+            rows = run.chunks[chunk]
+            _assign(run, particles, rows, result, old.model.norm_correction_average)
+            norm = particles.norm_correction[rows]
+            add_chunk_parameters(sums, result, source.optics_group[rows], source.group_index[rows], norm)
+        add_backprojections(sums, results, compared, run.n_threads)
+        done += len(batch)
+        progress(done, len(run.chunks))
+    return particles, sums
+
+
+_ASSIGNED = (
+    "class_index", "psi_deg", "offset_ang", "norm_correction",
+    "max_probability", "n_significant", "log_likelihood",
+)  # fmt: skip
+
+
+def _assign(run: Classifier, particles: Particles, rows: np.ndarray, result: ChunkSums, average: float) -> None:
+    """Write the new assignments of a chunk; a particle without a finite weight keeps its pose, with probability 0."""
+    used = result.is_weighed
+    at = rows[used]
+    particles.class_index[at] = result.class_index[used]
+    particles.psi_deg[at] = result.psi_deg[used]
+    particles.offset_ang[at] = result.offset_px[used] * run.pixel_size_ang
+    particles.norm_correction[at] *= result.residual_norm[used] / average
+    particles.log_likelihood[at] = result.log_likelihood[used]
+    particles.max_probability[rows] = np.where(used, result.max_probability, 0.0)
+    particles.n_significant[rows] = result.n_significant
+
+
+def maximise(
+    run: Classifier,
+    old: Model,
+    sums: Sums,
+    projections: Projections,
+    size_px: int,
+    accuracies: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> Model:
+    """Return the new model: references, then every other parameter, then centring and solvent flattening."""
+    references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
+        sums, projections, old.references, run.class2d.tau_fudge, size_px, run.n_threads
+    )
+    total = sums.class_sums[:, 0].sum()
+    pdf_class = sums.class_sums[:, 0] / total
+    references[pdf_class == 0] = 0
+    prior_offset, sigma_offset = maximisation.update_offset_prior(sums, run.pixel_size_ang, not run.keeps_quirks)
+    if run.class2d.do_center:
+        references = maximisation.centred(references, run.class2d.offset_range)
+    rotation, offset_px, orientability = accuracies
+    return Model(
+        pixel_size_ang=run.pixel_size_ang,
+        references=flattened(references, run.mask).astype(np.float32),
+        pdf_class=pdf_class,
+        prior_offset_ang=prior_offset,
+        sigma_offset_ang=sigma_offset,
+        sigma2_noise=maximisation.update_noise(sums, old.sigma2_noise, run.plane),
+        scale_correction=maximisation.update_scales(sums, run.particles_per_group),
+        norm_correction_average=sums.norm_sum / total,
+        tau2_fudge=run.class2d.tau_fudge,
+        tau2=projections.tau2,
+        sigma2_reference=sigma2_reference,
+        data_vs_prior=data_vs_prior,
+        fourier_coverage=coverage,
+        resolution_shell=next_resolution_shell(data_vs_prior),
+        image_size_px=size_px,
+        log_likelihood=sums.log_likelihood_sum,
+        average_max_probability=sums.max_probability_sum / total,
+        accuracy_rotation_deg=rotation,
+        accuracy_offset_ang=np.where(offset_px < NOT_ESTIMATED, offset_px * run.pixel_size_ang, NOT_ESTIMATED),
+        orientability=orientability,
+        unmasked_references=references.astype(np.float32),
+    )
+
+
+def _accuracies(
+    run: Classifier, old: Iteration, size_px: int, sampling: Sampling, projections: Projections | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return accuracies (degrees, px) and orientability of the references that enter this iteration."""
+    compared_px = min(expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, sampling.psi_step_deg, size_px)[1], size_px)
+    if projections is None:
+        grid = search_grid(sampling, run.pixel_size_ang)
+        projections = project(old.model.references, grid, run.plane, (compared_px, size_px), run.dtype, run.n_threads)
+    rng = run.rng(_ACCURACY, old.number + 1)
+    rows = np.sort(rng.permutation(len(old.particles))[:N_PARTICLES])
+    n_px = run.plane.n_within(compared_px / 2)
+    sigma2 = old.model.sigma2_noise[old.particles.optics_group[rows]][:, run.plane.shell[:n_px]]
+    weights = run.ctf_of(rows, old.particles)[:, :n_px].astype(np.float64) ** 2 / sigma2
+    weights[:, 0] = 0
+    least = _MIN_FRACTION_FOR_ACCURACY if run.keeps_quirks else 0.1 / old.model.n_classes
+    usable = old.model.pdf_class >= least
+    return expected_accuracies(
+        projections.spectra, usable, old.particles.psi_deg[rows], weights, run.plane, rng, run.n_threads
+    )
+
+
+def measure_changes(old: Iteration, particles: Particles, model: Model) -> Changes:
+    """Return how far poses and classes moved since `old`, with the running counters carried on."""
+    before, last = old.particles, old.changes
+    psi = float(np.mean(np.abs((particles.psi_deg - before.psi_deg + 180) % 360 - 180)))
+    moved2 = ((particles.offset_ang - before.offset_ang) ** 2).sum(axis=1)
+    offset = float(np.sqrt(moved2.sum() / (2 * len(moved2))))
+    classes = float(np.mean(particles.class_index != before.class_index))
+    resolution = model.resolution_shell / (model.box_px * model.pixel_size_ang)
+    gained = resolution > last.best_resolution_per_ang
+    smaller = classes < last.smallest_class_fraction or offset < last.smallest_offset_ang or psi < last.smallest_psi_deg
+    return Changes(
+        psi_deg=psi,
+        offset_ang=offset,
+        class_fraction=classes,
+        smallest_psi_deg=min(psi, last.smallest_psi_deg),
+        smallest_offset_ang=min(offset, last.smallest_offset_ang),
+        smallest_class_fraction=min(classes, last.smallest_class_fraction),
+        iterations_without_resolution_gain=0 if gained else last.iterations_without_resolution_gain + 1,
+        iterations_without_assignment_change=0 if smaller else last.iterations_without_assignment_change + 1,
+        best_resolution_per_ang=max(resolution, last.best_resolution_per_ang),
+    )

@@ -1,0 +1,132 @@
+"""The M-step: class averages of highest posterior probability, noise, fractions and scales from the sums."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..numerics.grids import HalfPlane
+from ..numerics.kernels.backproject import rotate_back_one
+from ..numerics.masks import positive_centre_of_mass
+from ..numerics.projector import make_hermitian, reconstruct, signal_to_noise
+from ..numerics.rotation import padded_shape
+from .parallel import ordered_map
+from .projections import Projections
+from .sums import Sums
+
+MIN_SIGMA2_OFFSET_ANG2 = 2.0  # RELION's --min_sigma2_offset
+MIN_CLASS_WEIGHT = 1e-6  # a class with less keeps its reference
+
+
+def rotate_back(sums: Sums, projections: Projections, box_px: int, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the class sums on their padded grids, Hermitian: data (k, m) complex128, weight (k, m) float64."""
+    rows, columns = padded_shape(box_px)
+    data = np.zeros((len(sums.weight), rows * columns), np.complex128)
+    weight = np.zeros(data.shape)
+    table = projections.fine_table
+
+    def one(k: int) -> None:
+        rotate_back_one(
+            sums.data_re[k], sums.data_im[k], sums.weight[k],
+            table.index, table.fraction, table.sign, data[k], weight[k],
+        )  # fmt: skip
+
+    for _ in ordered_map(one, range(len(data)), n_threads):
+        pass
+    make_hermitian(data, weight, box_px)
+    return data, weight
+
+
+def update_references(
+    sums: Sums, projections: Projections, old: np.ndarray, tau2_fudge: float, size_px: int, n_threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the class averages of highest posterior probability, and how far the data outweigh the prior.
+
+    Parameters
+    ----------
+    old : (k, y, x) array
+        References of the iteration before: kept where a class has no weight.
+    size_px : int
+        Window width of the iteration.
+
+    Returns
+    -------
+    references : (k, y, x) float64 array, neither centred nor masked
+    sigma2_reference, data_vs_prior, coverage : (k, s) float64 arrays
+
+    Notes
+    -----
+    Source: Scheres (2012) J. Mol. Biol. 415, 406-418; RELION's `BackProjector::reconstruct` without gridding.
+    """
+    box, radius = old.shape[-1], size_px // 2
+    data, weight = rotate_back(sums, projections, box, n_threads)
+    sigma2_reference, data_vs_prior, coverage = signal_to_noise(weight, projections.tau2, tau2_fudge, box, radius)
+    references = np.empty(old.shape)
+
+    def one(k: int) -> None:
+        if sums.class_sums[k, 0] < MIN_CLASS_WEIGHT:
+            references[k] = old[k]
+        else:
+            prior = tau2_fudge * projections.tau2[k : k + 1]
+            references[k] = reconstruct(data[k : k + 1], weight[k : k + 1], box, radius, prior)[0]
+
+    for _ in ordered_map(one, range(len(old)), n_threads):
+        pass
+    return references, sigma2_reference, data_vs_prior, coverage
+
+
+def update_noise(sums: Sums, old: np.ndarray, plane: HalfPlane) -> np.ndarray:
+    """Return the noise power (g, s): the residual's per component, never below the shell before where it vanishes."""
+    counts = np.bincount(plane.shell, minlength=plane.n_shells)
+    sigma2 = old.copy()
+    for g in np.flatnonzero(sums.noise_weight > 0):
+        sigma2[g] = sums.noise[g] / (2 * sums.noise_weight[g] * counts)
+        for r in range(1, plane.n_shells):
+            if sigma2[g, r] < 1e-14:
+                sigma2[g, r] = sigma2[g, r - 1]
+    return sigma2
+
+
+def update_scales(sums: Sums, particles_per_group: np.ndarray) -> np.ndarray:
+    """Return intensity scales (m,): clipped to a fifth and five times their median, particle-weighted mean 1."""
+    if len(particles_per_group) == 1:
+        return np.ones(1)
+    square = sums.signal_square
+    scale = np.divide(sums.signal_cross, square, out=np.ones_like(square), where=square > 0)
+    median = float(np.sort(scale)[len(scale) // 2])
+    scale = np.clip(scale, median / 5, 5 * median) if median > 0 else np.ones_like(scale)
+    return scale / ((scale * particles_per_group).sum() / particles_per_group.sum())
+
+
+def update_offset_prior(sums: Sums, pixel_size_ang: float, centred: bool) -> tuple[np.ndarray, float]:
+    """Return the prior centre of each class (k, 2) and the offset spread, in Angstrom.
+
+    `centred` keeps the centres at 0; otherwise, as in RELION, the class's sum is divided by the weight of
+    all classes.
+    """
+    total = sums.class_sums[:, 0].sum()
+    centre = np.zeros((len(sums.class_sums), 2)) if centred else pixel_size_ang * sums.class_sums[:, 1:3] / total
+    variance = pixel_size_ang**2 * sums.class_sums[:, 3].sum() / (2 * total)
+    return centre, float(np.sqrt(max(variance, MIN_SIGMA2_OFFSET_ANG2)))
+
+
+def centred(references: np.ndarray, limit_px: float) -> np.ndarray:
+    """Return references moved so that their positive pixels have their centre of mass at N / 2, at most `limit_px`."""
+    return np.stack([_moved(image, -_shortened(positive_centre_of_mass(image), limit_px)) for image in references])
+
+
+def _shortened(vector: np.ndarray, limit: float) -> np.ndarray:
+    length = float(np.hypot(*vector))
+    return vector * (limit / length) if length > limit else vector
+
+
+def _moved(image: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
+    """Return an image moved by (x, y) with bilinear interpolation; zero where the source lies outside the image."""
+    box = image.shape[-1]
+    source = np.arange(box) - shift_px[:, None]  # (2, box): x, then y
+    inside = (source >= 0) & (source <= box - 1)
+    low = np.clip(np.floor(source).astype(int), 0, box - 2)
+    (fx, fy), (x, y) = source - low, low
+    fy = fy[:, None]
+    below = image[y][:, x] * (1 - fx) + image[y][:, x + 1] * fx
+    above = image[y + 1][:, x] * (1 - fx) + image[y + 1][:, x + 1] * fx
+    return (below * (1 - fy) + above * fy) * (inside[1][:, None] & inside[0])

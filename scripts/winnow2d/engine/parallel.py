@@ -1,0 +1,40 @@
+"""Work cut into chunks fixed by the data, done by threads, given back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+CHUNK = 32  # particles of one dense product; part of the result's bytes, so never a setting
+CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_threads: int) -> Iterator[Result]:
+    """Yield function(item) in the order of the items, computed by `n_threads` threads."""
+    if n_threads <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        yield from pool.map(function, items)
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Return a context in which matrix products use one thread each, so that their bytes do not depend on cores."""
+    return threadpool_limits(limits=1)
+
+
+def chunks(rows: np.ndarray) -> list[np.ndarray]:
+    """Return consecutive chunks of particle rows."""
+    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+
+
+def batches(parts: Sequence[Item]) -> list[Sequence[Item]]:
+    """Return consecutive batches of chunks."""
+    return [parts[start : start + CHUNKS_PER_BATCH] for start in range(0, len(parts), CHUNKS_PER_BATCH)]

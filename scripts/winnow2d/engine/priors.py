@@ -1,0 +1,63 @@
+"""Prior probability of a pose: its class, and how far the particle lies from where it was picked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NEVER = -np.inf
+
+
+def offset_log_prior(
+    old_offset_px: np.ndarray,
+    shifts_px: np.ndarray,
+    prior_offset_ang: np.ndarray,
+    sigma_offset_ang: float,
+    pixel_size_ang: float,
+    mix_units: bool,
+    limit_px: float,
+) -> np.ndarray:
+    """Return the unnormalised log prior of every class and coarse shift.
+
+    Parameters
+    ----------
+    old_offset_px : (n, 2) array
+        Old offsets rounded to pixels.
+    shifts_px : (t, 2) array
+        Coarse shifts, unperturbed.
+    prior_offset_ang : (k, 2) array
+    mix_units : bool
+        Add the old offset in pixels to the shift in Angstrom, as RELION does.
+    limit_px : float
+        Total offsets beyond this have probability 0 (infinity: no limit); the shift closest to the limit
+        stays possible, so that no particle is left without a pose.
+
+    Returns
+    -------
+    (n, k, t) float64 array
+    """
+    if mix_units:
+        position = old_offset_px[:, None, :] + shifts_px[None] * pixel_size_ang
+        factor = pixel_size_ang**2
+    else:
+        position = (old_offset_px[:, None, :] + shifts_px[None]) * pixel_size_ang
+        factor = 1.0
+    distance2 = ((position[:, None] - prior_offset_ang[None, :, None]) ** 2).sum(axis=-1)
+    log_prior = -factor * distance2 / (2 * sigma_offset_ang**2)
+    if np.isfinite(limit_px):
+        total2 = ((old_offset_px[:, None, :] + shifts_px[None]) ** 2).sum(axis=-1)
+        allowed = total2 <= np.maximum(limit_px**2, total2.min(axis=1, keepdims=True)) + 1e-6
+        log_prior = np.where(allowed[:, None, :], log_prior, NEVER)
+    return log_prior
+
+
+def pose_log_prior(offset_log: np.ndarray, pdf_class: np.ndarray) -> np.ndarray:
+    """Return the log prior (n, k, t) of class and shift, each divided by its mean over classes and shifts.
+
+    Dividing by the means changes no posterior; with it the log-likelihoods are those RELION writes.
+    """
+    offset_pdf = np.exp(offset_log)
+    mean = offset_pdf.mean(axis=(1, 2), keepdims=True)
+    usable = (pdf_class > 0).astype(bool)
+    with np.errstate(divide="ignore"):
+        class_log = np.where(usable, np.log(pdf_class), NEVER) - np.log(pdf_class.mean())
+        return offset_log - np.log(mean) + class_log[None, :, None]

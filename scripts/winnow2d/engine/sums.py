@@ -1,0 +1,100 @@
+"""Sums over all particles of an iteration, added in the order of the chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..numerics.kernels.backproject import add_groups
+from .expectation import ChunkSums, Comparison
+from .parallel import ordered_map
+
+
+@dataclass
+class Sums:
+    """What the M-step needs of all particles; everything float64.
+
+    Attributes
+    ----------
+    data_re, data_im, weight : (k, f, p) arrays
+        Un-rotated back-projections per class and angle.
+    noise : (g, s); noise_weight : (g,)
+    signal_cross, signal_square : (m,) arrays, per intensity group
+    class_sums : (k, 4) array: weight, offset x, offset y, squared distance to the prior centre (px)
+    norm_sum, max_probability_sum, log_likelihood_sum : float
+    n_weighed : int
+    """
+
+    data_re: np.ndarray
+    data_im: np.ndarray
+    weight: np.ndarray
+    noise: np.ndarray
+    noise_weight: np.ndarray
+    signal_cross: np.ndarray
+    signal_square: np.ndarray
+    class_sums: np.ndarray
+    norm_sum: float = 0.0
+    max_probability_sum: float = 0.0
+    log_likelihood_sum: float = 0.0
+    n_weighed: int = 0
+
+
+def empty_sums(compared: Comparison, n_optics: int, n_groups: int) -> Sums:
+    """Return sums that are all zero."""
+    shape = compared.projections.fine_re.shape
+    return Sums(
+        *(np.zeros(shape) for _ in range(3)),
+        noise=np.zeros((n_optics, compared.plane.n_shells)),
+        noise_weight=np.zeros(n_optics),
+        signal_cross=np.zeros(n_groups),
+        signal_square=np.zeros(n_groups),
+        class_sums=np.zeros((shape[0], 4)),
+    )
+
+
+def add_chunk_parameters(
+    sums: Sums, chunk: ChunkSums, optics_group: np.ndarray, group_index: np.ndarray, norm_correction: np.ndarray
+) -> None:
+    """Add a chunk's sums of everything but the class averages, in place.
+
+    Parameters
+    ----------
+    optics_group, group_index : (n,) int arrays
+    norm_correction : (n,) array
+        The particles' new norm corrections.
+    """
+    used = chunk.is_weighed
+    np.add.at(sums.noise, optics_group[used], chunk.noise[used])
+    np.add.at(sums.noise_weight, optics_group[used], chunk.class_sums[used, :, 0].sum(axis=1))
+    np.add.at(sums.signal_cross, group_index[used], chunk.scale_sums[used, 0])
+    np.add.at(sums.signal_square, group_index[used], chunk.scale_sums[used, 1])
+    sums.class_sums += chunk.class_sums[used].sum(axis=0)
+    sums.norm_sum += float(norm_correction[used].sum())
+    sums.max_probability_sum += float(chunk.max_probability[used].sum())
+    sums.log_likelihood_sum += float(chunk.log_likelihood[used].sum())
+    sums.n_weighed += int(used.sum())
+
+
+def add_backprojections(sums: Sums, batch: Sequence[ChunkSums], compared: Comparison, n_threads: int) -> None:
+    """Add the un-rotated back-projections of a batch of chunks, in place; each class is one thread's work."""
+    n_classes = len(sums.weight)
+    orders = []
+    for chunk in batch:
+        _, class_index, row = chunk.groups[0], chunk.groups[1], chunk.groups[2]
+        order = np.lexsort((row, class_index))  # stable: particles stay in order within a row
+        borders = np.searchsorted(class_index[order], np.arange(n_classes + 1))
+        orders.append((order, borders))
+
+    def add_class(k: int) -> None:
+        out = (sums.data_re[k], sums.data_im[k], sums.weight[k])
+        for chunk, (order, borders) in zip(batch, orders, strict=True):
+            mine = order[borders[k] : borders[k + 1]]
+            if len(mine):
+                particle, _, row, turn, start, shift, weight = chunk.groups
+                images = (chunk.data_re, chunk.data_im, chunk.power)
+                add_groups(mine, particle, row, turn, start, shift, weight, images, compared.fine_phases, out)
+
+    for _ in ordered_map(add_class, range(n_classes), n_threads):
+        pass

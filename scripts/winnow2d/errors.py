@@ -1,0 +1,25 @@
+"""Mistakes a user can put right, one class per kind; all are ValueErrors and are shown without a traceback."""
+
+
+class WinnowError(ValueError):
+    """A problem in what the user gave us; `problems` holds one sentence each."""
+
+    def __init__(self, *problems: str):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ConfigError(WinnowError):
+    """The configuration is wrong: unknown key, bad value, unsupported option."""
+
+
+class StarError(WinnowError):
+    """A STAR file is unreadable or its tables do not fit together."""
+
+
+class ImageError(WinnowError):
+    """An image stack is missing, truncated, or its pixels cannot be used."""
+
+
+class JobError(WinnowError):
+    """A job directory, its lock or the project around it is not in the expected state."""

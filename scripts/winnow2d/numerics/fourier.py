@@ -1,0 +1,68 @@
+"""The only Fourier transforms: forward divided by N**2, phase origin at pixel (N/2, N/2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import array_module
+
+Array = Any
+
+
+def forward(images: Array) -> Array:
+    """Return the half spectra of real images, divided by N**2, phase origin still at pixel (0, 0).
+
+    Parameters
+    ----------
+    images : (..., y, x) real array; its precision is kept
+
+    Returns
+    -------
+    (..., y, x // 2 + 1) complex array; multiply by `HalfPlane.sign` to move the origin to the centre
+    """
+    xp = array_module(images)
+    return xp.fft.rfft2(images, norm="forward")
+
+
+def inverse(spectra: Array, box_px: int) -> Array:
+    """Return the real images of half spectra made by `forward`."""
+    xp = array_module(spectra)
+    return xp.fft.irfft2(spectra, s=(box_px, box_px), norm="forward")
+
+
+def centre_signs(box_px: int) -> np.ndarray:
+    """Return (-1)**(kx + ky) on the half spectrum, (y, x // 2 + 1)."""
+    return np.where((np.arange(box_px)[:, None] + np.arange(box_px // 2 + 1)) % 2, -1.0, 1.0)
+
+
+def pad(images: Array, padded_px: int) -> Array:
+    """Return images surrounded by zeros up to `padded_px`, centre on centre."""
+    xp = array_module(images)
+    before = padded_px // 2 - images.shape[-1] // 2
+    after = padded_px - images.shape[-1] - before
+    widths = [(0, 0)] * (images.ndim - 2) + [(before, after)] * 2
+    return xp.pad(images, widths)
+
+
+def crop(images: Array, box_px: int) -> Array:
+    """Return the central `box_px` pixels of images, centre on centre."""
+    start = images.shape[-1] // 2 - box_px // 2
+    return images[..., start : start + box_px, start : start + box_px]
+
+
+def shift_phases(kx: Array, ky: Array, shifts_px: Array, box_px: int) -> Array:
+    """Return exp(-2 pi i k.t / N): multiplying by it shifts an image by +t.
+
+    Parameters
+    ----------
+    kx, ky : (p,) arrays
+    shifts_px : (t, 2) array, x then y
+
+    Returns
+    -------
+    (t, p) complex128 array
+    """
+    turns = (shifts_px[:, :1] * kx + shifts_px[:, 1:] * ky) / box_px
+    return np.exp(-2j * np.pi * turns)

@@ -1,0 +1,66 @@
+"""Which Fourier pixels take part: the half plane as a list sorted by radius, and its shells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .shells import round_half_away
+
+
+@dataclass(frozen=True)
+class HalfPlane:
+    """The half plane of an N x N image as a list sorted by radius, so that every radius is a prefix.
+
+    Attributes
+    ----------
+    box_px : int
+    kx, ky : (p,) int64 arrays
+        Fourier indices; kx >= 0, and ky >= 0 where kx = 0.
+    shell : (p,) int64 array
+        Radius rounded half away from zero; at most N / 2.
+    flat_index : (p,) int64 array
+        Position in the flattened (N, N // 2 + 1) output of a real transform.
+    sign : (p,) float64 array
+        (-1)**(kx + ky): moves the phase origin to pixel (N / 2, N / 2).
+    """
+
+    box_px: int
+    kx: np.ndarray
+    ky: np.ndarray
+    shell: np.ndarray
+    flat_index: np.ndarray
+    sign: np.ndarray
+
+    @property
+    def n_shells(self) -> int:
+        return self.box_px // 2 + 1
+
+    def n_within(self, radius: float) -> int:
+        """Return how many pixels have |k| <= radius: the length of that prefix."""
+        return int(np.searchsorted(self.kx**2 + self.ky**2, radius**2 + 1e-9, side="right"))
+
+    def outside_window(self, size_px: int) -> np.ndarray:
+        """Return the pixels of shell size / 2 that a window of `size_px` cuts off: its row ky = -size / 2."""
+        half = size_px // 2
+        return np.flatnonzero((self.shell == half) & (self.ky == -half))
+
+
+def half_plane(box_px: int) -> HalfPlane:
+    """Return the half plane of an image of `box_px` pixels, shells 0 to N / 2."""
+    half = box_px // 2
+    ky, kx = np.meshgrid(np.arange(-half + 1, half + 1), np.arange(half + 1), indexing="ij")
+    shell = round_half_away(np.hypot(kx, ky))
+    inside = (shell <= half) & ~((kx == 0) & (ky < 0))
+    kx, ky, shell = kx[inside], ky[inside], shell[inside]
+    order = np.lexsort((kx, ky, kx**2 + ky**2))
+    kx, ky, shell = kx[order], ky[order], shell[order]
+    flat = (ky % box_px) * (half + 1) + kx
+    return HalfPlane(box_px, kx, ky, shell, flat, np.where((kx + ky) % 2, -1.0, 1.0))
+
+
+def radius_map(box_px: int) -> np.ndarray:
+    """Return the distance of every pixel from the centre N / 2, (y, x) float64 in px."""
+    axis = np.arange(box_px) - box_px // 2
+    return np.hypot(axis[:, None], axis[None, :])

@@ -1,0 +1,195 @@
+"""The E-step of one chunk of particles after its dense products: posteriors, and what each particle leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compiled import compiled
+from .posterior import add_model_image, add_phases, fine_scores
+from .significance import coarse_candidates, significant_weight
+
+
+@compiled
+def _grown(array, needed):
+    if needed <= len(array):
+        return array
+    larger = np.empty(max(needed, 2 * len(array)), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+@compiled
+def _significant_ids(ids, log_weights, n, border):
+    kept = 0
+    for i in range(n):
+        if log_weights[i] >= border:
+            ids[kept] = ids[i]
+            kept += 1
+    return kept
+
+
+@compiled
+def _normalise(value, n, log_span):
+    """Turn log weights into weights relative to the best, in place; return (best pose, best value, their sum)."""
+    best = 0
+    for i in range(n):
+        if value[i] > value[best]:
+            best = i
+    top = value[best]
+    total = 0.0
+    for i in range(n):
+        value[i] = max(value[i] - top, -log_span)
+        total += np.exp(value[i])
+    return best, top, total
+
+
+@compiled
+def _keep_group(start, end, value, shift, border, total, kept_shift, kept_weight):
+    """Write shifts and posteriors of the significant poses of a group; return how many, and their sum."""
+    n, weight = 0, 0.0
+    for e in range(start, end):
+        if value[e] >= border:
+            p = np.exp(value[e]) / total
+            kept_shift[n] = shift[e]
+            kept_weight[n] = p
+            weight += p
+            n += 1
+    return n, weight
+
+
+@compiled
+def _moments(k, shifts, weights, n, shifts_px, offset_px, prior_px, sums):
+    """Add a group's class weight, mean offset and offset variance (px) to `sums` (k, 4)."""
+    for e in range(n):
+        w = weights[e]
+        x = offset_px[0] + shifts_px[shifts[e], 0]
+        y = offset_px[1] + shifts_px[shifts[e], 1]
+        sums[k, 0] += w
+        sums[k, 1] += w * x
+        sums[k, 2] += w * y
+        sums[k, 3] += w * ((prior_px[k, 0] - x) ** 2 + (prior_px[k, 1] - y) ** 2)
+
+
+@compiled
+def _residual(model, posterior, image, ctf, scale, shell, n_px, out):
+    """Add the posterior mean of |image - scale * CTF * model|**2 to `out`, shell by shell.
+
+    Pixels outside the model's radius have no model: their share is added with the rest of the shell by
+    the caller, so `out` gets only what differs from posterior * |image|**2.
+    """
+    for p in range(n_px):
+        cross = image[0][p] * model[0][p] - image[1][p] * model[1][p]
+        c = scale * ctf[p]
+        out[shell[p]] += c * c * model[2][p] - 2 * c * cross
+
+
+@compiled
+def weigh_chunk(products, norm, log_prior, images, grids, search, sizes, two_fold, fraction, max_count, log_span):
+    """Return the posterior of every particle of a chunk, and its sums.
+
+    Parameters
+    ----------
+    products : (s1, s2), each (k, h, n, t)
+        Coarse inner products of real and of imaginary parts.
+    norm : (k, h, n) array
+    log_prior : (n, k, t) array
+    images : (y_re, y_im, power, x_re, x_im, ctf, scale, offset_px)
+        CTF * image / sigma2, CTF**2 / sigma2, image, CTF: each (n, p); scale (n,); offset_px (n, 2).
+    grids : (a_re, a_im, phase_re, phase_im, shell, scale_mask, n_scale_px)
+        Fine references (k, f, p); phases (4 t, p); shell (p,); pixels (k, p) and prefix (k,) for the scale.
+    search : (shifts_px, prior_px)
+        Fine shifts (4 t, 2); prior centre of each class in px (k, 2).
+    sizes : (n_fine_px, n_px, n_shells)
+        Pixels compared in the fine pass, pixels of the sums.
+
+    Returns
+    -------
+    poses : (n, 5) int64
+        Best class, row, turn, shift; number of significant coarse poses (0: no finite weight).
+    values : (n, 3) float64
+        Largest posterior, log evidence without the image's own terms, sum of retained posteriors.
+    residual : (n, n_shells) float64; see `_residual`
+    scale_sums : (n, 2) float64
+    class_sums : (n, k, 4) float64
+    groups : (4, g) int64
+        Particle, class, row, turn of each group; then group_start (g + 1,), shift and posterior of each pose.
+    group_start, kept_shift, kept_weight
+    """
+    y_re, y_im, power, x_re, x_im, ctf, scale, offset_px = images
+    a_re, a_im, phase_re, phase_im, shell, scale_mask, n_scale_px = grids
+    n_fine_px, n_px, n_shells = sizes
+    n_k, n_h, n, n_t = products[0].shape
+    n_coarse = 2 * n_k * n_h * n_t
+    real = a_re.dtype
+    ids = np.empty(n_coarse, np.int64)
+    log_weights = np.empty(n_coarse, np.float64)
+    shift, value = np.empty(64, np.int64), np.empty(64, np.float64)
+    rows = (np.empty((4 * n_t, n_px), real), np.empty((4 * n_t, n_px), real))
+    group_out = (
+        np.empty(4 * n_k * n_h, np.int64),
+        np.empty(4 * n_k * n_h, np.int64),
+        np.empty(4 * n_k * n_h, np.int64),
+        np.empty(4 * n_k * n_h + 1, np.int64),
+    )
+    sum_re, sum_im = np.empty(n_px, real), np.empty(n_px, real)
+    model = (np.empty(n_px, real), np.empty(n_px, real), np.empty(n_px, real))
+    poses, values = np.zeros((n, 5), np.int64), np.zeros((n, 3))
+    residual, scale_sums = np.zeros((n, n_shells)), np.zeros((n, 2))
+    class_sums = np.zeros((n, n_k, 4))
+    g_i, g_k, g_f, g_turn = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
+    g_start, kept_shift, kept_weight = np.empty(257, np.int64), np.empty(1024, np.int64), np.empty(1024, real)
+    n_groups, n_kept = 0, 0
+    for i in range(n):
+        found, total, best = coarse_candidates(
+            products[0][:, :, i], products[1][:, :, i], norm[:, :, i], log_prior[i], scale[i],
+            two_fold, log_span, ids, log_weights,
+        )  # fmt: skip
+        if found == 0:
+            continue
+        border, n_significant = significant_weight(log_weights, found, log_span, total, fraction, max_count)
+        found = _significant_ids(ids, log_weights, found, border)
+        shift, value = _grown(shift, 8 * found), _grown(value, 8 * found)
+        here, n_poses = fine_scores(
+            ids, found, (n_h, n_t), y_re[i], y_im[i], power[i], (a_re, a_im), (phase_re, phase_im),
+            n_fine_px, scale[i], log_prior[i], rows, (*group_out, shift, value),
+        )  # fmt: skip
+        top_pose, top, total = _normalise(value, n_poses, 2 * log_span)
+        if not np.isfinite(total):
+            continue
+        border, _ = significant_weight(value, n_poses, 2 * log_span, total, fraction, 0)
+        for part in model:
+            part[:] = 0
+        retained = 0.0
+        for g in range(here):
+            start, end = group_out[3][g], group_out[3][g + 1]
+            k, f, turn = group_out[0][g], group_out[1][g], group_out[2][g]
+            if start <= top_pose < end:
+                poses[i, 0], poses[i, 1], poses[i, 2], poses[i, 3] = k, f, turn, shift[top_pose]
+            kept_shift, kept_weight = _grown(kept_shift, n_kept + end - start), _grown(kept_weight, n_kept + end - start)
+            m, weight = _keep_group(start, end, value, shift, border, total, kept_shift[n_kept:], kept_weight[n_kept:])
+            if m == 0:
+                continue
+            part_shift, part_weight = kept_shift[n_kept : n_kept + m], kept_weight[n_kept : n_kept + m]
+            add_phases(part_shift, part_weight, phase_re, phase_im, n_px, sum_re, sum_im)
+            add_model_image(
+                k, f, turn, (a_re, a_im), sum_re, sum_im, weight, (x_re[i], x_im[i]), ctf[i],
+                n_scale_px[k], scale_mask[k], model, scale_sums[i],
+            )  # fmt: skip
+            _moments(k, part_shift, part_weight, m, search[0], offset_px[i], search[1], class_sums[i])
+            g_i, g_k = _grown(g_i, n_groups + 1), _grown(g_k, n_groups + 1)
+            g_f, g_turn = _grown(g_f, n_groups + 1), _grown(g_turn, n_groups + 1)
+            g_start = _grown(g_start, n_groups + 2)
+            g_i[n_groups], g_k[n_groups], g_f[n_groups], g_turn[n_groups] = i, k, f, turn
+            g_start[n_groups] = n_kept
+            n_groups += 1
+            n_kept += m
+            retained += weight
+        _residual(model, retained, (x_re[i], x_im[i]), ctf[i], scale[i], shell, n_px, residual[i])
+        poses[i, 4] = n_significant
+        values[i, 0], values[i, 1], values[i, 2] = 1 / total, top + np.log(total), retained
+    g_start[n_groups] = n_kept
+    groups = (g_i[:n_groups], g_k[:n_groups], g_f[:n_groups], g_turn[:n_groups])
+    return (
+        poses, values, residual, scale_sums, class_sums,
+        groups, g_start[: n_groups + 1], kept_shift[:n_kept], kept_weight[:n_kept],
+    )  # fmt: skip

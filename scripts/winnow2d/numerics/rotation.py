@@ -1,0 +1,54 @@
+"""In-plane rotation in Fourier space on a padded grid, and its adjoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .grids import HalfPlane
+
+PAD = 2  # padding factor of the references, as RELION's 2D classification always uses
+
+
+@dataclass(frozen=True)
+class RotationTable:
+    """Where the pixels of a half plane fall on the padded grid, for every angle.
+
+    The padded half spectrum has 2 N rows (ky modulo 2 N) and N + 2 columns: the last one is always zero,
+    so that the right neighbour of a pixel exists everywhere.
+
+    Attributes
+    ----------
+    index : (f, p, 2) int32 array
+    fraction : (f, p, 2) float32 or float64 array
+    sign : (f, p) int8 array
+    """
+
+    index: np.ndarray
+    fraction: np.ndarray
+    sign: np.ndarray
+
+
+def padded_shape(box_px: int) -> tuple[int, int]:
+    """Return (rows, columns) of the padded half spectrum."""
+    return PAD * box_px, PAD * box_px // 2 + 2
+
+
+def rotation_table(plane: HalfPlane, n_px: int, psi_deg: np.ndarray, dtype: np.dtype) -> RotationTable:
+    """Return the table for the first `n_px` pixels of `plane` at the given angles.
+
+    Pixel k of a rotated reference is the reference at R(psi) k, R = [[cos, -sin], [sin, cos]].
+    """
+    rows, columns = padded_shape(plane.box_px)
+    kx, ky = plane.kx[:n_px], plane.ky[:n_px]
+    angle = np.deg2rad(np.asarray(psi_deg, dtype=np.float64))[:, None]
+    x = PAD * (np.cos(angle) * kx - np.sin(angle) * ky)
+    y = PAD * (np.sin(angle) * kx + np.cos(angle) * ky)
+    sign = np.where(x < 0, -1, 1).astype(np.int8)
+    x, y = x * sign, y * sign
+    x0, y0 = np.floor(x), np.floor(y)
+    fraction = np.stack([x - x0, y - y0], axis=-1).astype(dtype)
+    column, row = x0.astype(np.int64), y0.astype(np.int64)
+    index = np.stack([(row % rows) * columns + column, ((row + 1) % rows) * columns + column], axis=-1)
+    return RotationTable(index.astype(np.int32), fraction, sign)

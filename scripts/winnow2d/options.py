@@ -1,0 +1,234 @@
+"""Every option of every job: one field here is one line of config.yaml, the schema, the manual and job.star.
+
+A field's name is RELION's job option variable and its value means what RELION's window means; fields of
+`OwnOptions` are ours. Our defaults that differ from RELION's are marked `ours`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+def option(
+    default: Any,
+    label: str,
+    tab: str,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    refused: str = "",
+    relion_default: Any = None,
+    is_input: bool = False,
+) -> Any:
+    """Return a dataclass field that carries what a reader must know of an option.
+
+    `refused` is the reason any other value than RELION's default is refused; `relion_default` is set
+    where our default differs from RELION's; `is_input` marks files the workflow fills in, not the user.
+    """
+    facts: dict[str, Any] = dict(label=label, tab=tab, unit=unit, minimum=minimum, maximum=maximum)
+    facts |= dict(choices=choices, refused=refused, is_input=is_input)
+    facts["relion_default"] = default if relion_default is None else relion_default
+    return dataclasses.field(default=default, metadata=facts)
+
+
+_IO = "Winnow streams its images by itself"
+_PROFILE = "threads and processes belong to the profile, e.g. --set-threads class2d=8"
+_QUEUE = "queues belong to the profile (snakemake --profile)"
+_HELIX = "helical segments are not supported"
+_WINDOW = "this kind of Select job is not part of the rounds; run it in RELION"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Fields every RELION job window has."""
+
+    do_queue: bool = option(False, "Submit to queue?", "Running", refused=_QUEUE)
+    queuename: str = option("openmpi", "Queue name", "Running", refused=_QUEUE)
+    qsub: str = option("sbatch", "Queue submit command", "Running", refused=_QUEUE)
+    qsubscript: str = option("", "Standard submission script", "Running", refused=_QUEUE)
+    min_dedicated: int = option(1, "Minimum dedicated cores per node", "Running", refused=_QUEUE)
+    other_args: str = option("", "Additional arguments", "Running", refused="Winnow has no hidden arguments")
+
+
+@dataclass(frozen=True)
+class Class2DOptions(RunOptions):
+    """RELION's 2D classification job."""
+
+    fn_img: str = option("", "Input images STAR file", "I/O", is_input=True)
+    fn_cont: str = option("", "Continue from here", "I/O", refused="continuing another job is not supported yet")
+    do_ctf_correction: bool = option(True, "Do CTF-correction?", "CTF")
+    ctf_intact_first_peak: bool = option(False, "Ignore CTFs until first peak?", "CTF")
+    nr_classes: int = option(1, "Number of classes", "Optimisation", minimum=1, maximum=2000)
+    tau_fudge: float = option(2.0, "Regularisation parameter T", "Optimisation", minimum=0.01)
+    do_em: bool = option(False, "Use EM algorithm?", "Optimisation")
+    nr_iter_em: int = option(25, "Number of EM iterations", "Optimisation", minimum=1, maximum=999)
+    do_grad: bool = option(
+        True,
+        "Use VDAM algorithm?",
+        "Optimisation",
+    )
+    nr_iter_grad: int = option(200, "Number of VDAM mini-batches", "Optimisation", minimum=1)
+    particle_diameter: float = option(200.0, "Mask diameter", "Optimisation", unit="A", minimum=1)
+    do_zero_mask: bool = option(True, "Mask individual particles with zeros?", "Optimisation")
+    highres_limit: float = option(-1.0, "Limit resolution E-step to (-1 = no limit)", "Optimisation", unit="A")
+    do_center: bool = option(True, "Center class averages?", "Optimisation")
+    dont_skip_align: bool = option(True, "Perform image alignment?", "Sampling")
+    psi_sampling: float = option(6.0, "In-plane angular sampling", "Sampling", unit="degrees", minimum=0.1, maximum=90)
+    offset_range: float = option(5.0, "Offset search range", "Sampling", unit="px", minimum=0, maximum=100)
+    offset_step: float = option(1.0, "Offset search step", "Sampling", unit="px", minimum=0.05, maximum=50)
+    allow_coarser: bool = option(False, "Allow coarser sampling?", "Sampling")
+    do_helix: bool = option(False, "Classify 2D helical segments?", "Helix", refused=_HELIX)
+    helical_tube_outer_diameter: float = option(200.0, "Tube diameter", "Helix", unit="A", refused=_HELIX)
+    do_bimodal_psi: bool = option(True, "Do bimodal angular searches?", "Helix", refused=_HELIX)
+    range_psi: float = option(6.0, "Angular search range - psi", "Helix", unit="degrees", refused=_HELIX)
+    do_restrict_xoff: bool = option(True, "Restrict helical offsets to rise?", "Helix", refused=_HELIX)
+    helical_rise: float = option(4.75, "Helical rise", "Helix", unit="A", refused=_HELIX)
+    do_parallel_discio: bool = option(True, "Use parallel disc I/O?", "Compute", refused=_IO)
+    nr_pool: int = option(3, "Number of pooled particles", "Compute", refused=_IO)
+    do_preread_images: bool = option(False, "Pre-read all particles into RAM?", "Compute", refused=_IO)
+    scratch_dir: str = option("", "Copy particles to scratch directory", "Compute", refused=_IO)
+    do_combine_thru_disc: bool = option(False, "Combine iterations through disc?", "Compute", refused=_IO)
+    use_gpu: bool = option(False, "Use GPU acceleration?", "Compute", refused="say own: {device: gpu}")
+    gpu_ids: str = option("", "Which GPUs to use", "Compute", refused="say own: {device: gpu}")
+    nr_mpi: int = option(1, "Number of MPI procs", "Running", refused=_PROFILE)
+    nr_threads: int = option(1, "Number of threads", "Running", refused=_PROFILE)
+
+    @property
+    def n_iterations(self) -> int:
+        """The number of the last iteration."""
+        return self.nr_iter_em if self.do_em else self.nr_iter_grad
+
+
+@dataclass(frozen=True)
+class SelectOptions(RunOptions):
+    """RELION's subset selection job, as automatic selection of 2D classes and as regrouping."""
+
+    fn_model: str = option("", "Select classes from job", "I/O", is_input=True)
+    fn_mic: str = option("", "OR select from micrographs.star", "I/O", refused=_WINDOW)
+    fn_data: str = option("", "OR select from particles.star", "I/O", is_input=True)
+    do_class_ranker: bool = option(
+        True,
+        "Automatically select 2D classes?",
+        "Class options",
+        relion_default=False,
+    )
+    rank_threshold: float = option(
+        0.35,
+        "Minimum threshold for auto-selection",
+        "Class options",
+        minimum=0,
+        maximum=1,
+        relion_default=0.5,
+    )
+    select_nr_parts: int = option(-1, "Select at least this many particles (-1 = no floor)", "Class options")
+    select_nr_classes: int = option(-1, "OR: select at least this many classes (-1 = no floor)", "Class options")
+    do_recenter: bool = option(False, "Re-center the class averages?", "Class options", refused="not supported yet")
+    do_regroup: bool = option(False, "Regroup the particles?", "Class options")
+    nr_groups: int = option(1, "Approximate nr of groups", "Class options", minimum=1)
+    do_select_values: bool = option(False, "Select based on metadata values?", "Subsets", refused=_WINDOW)
+    select_label: str = option("rlnCtfMaxResolution", "Metadata label for subset selection", "Subsets", refused=_WINDOW)
+    select_minval: float = option(-9999.0, "Minimum metadata value", "Subsets", refused=_WINDOW)
+    select_maxval: float = option(9999.0, "Maximum metadata value", "Subsets", refused=_WINDOW)
+    do_discard: bool = option(False, "Select on image statistics?", "Subsets", refused=_WINDOW)
+    discard_label: str = option("rlnImageName", "Metadata label for images", "Subsets", refused=_WINDOW)
+    discard_sigma: float = option(4.0, "Sigma-value for discarding images", "Subsets", refused=_WINDOW)
+    do_split: bool = option(False, "Split into subsets?", "Subsets", refused=_WINDOW)
+    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
+    split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
+    nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
+    do_remove_duplicates: bool = option(False, "Remove duplicates?", "Duplicates", refused=_WINDOW)
+    duplicate_threshold: float = option(
+        30.0, "Minimum inter-particle distance", "Duplicates", unit="A", refused=_WINDOW
+    )
+    image_angpix: float = option(-1.0, "Pixel size before extraction", "Duplicates", unit="A", refused=_WINDOW)
+    do_filaments: bool = option(False, "Select filaments?", "Filaments", refused=_HELIX)
+    dendrogram_threshold: float = option(0.85, "Dendrogram threshold", "Filaments", refused=_HELIX)
+    dendrogram_minclass: int = option(-1000, "Minimum class size", "Filaments", refused=_HELIX)
+
+
+_EXTRACT = "micrographs cannot be windowed yet; start from extracted particles"
+
+
+@dataclass(frozen=True)
+class ExtractOptions(RunOptions):
+    """RELION's extraction job; particles that are ready enter through it unchanged."""
+
+    star_mics: str = option("", "Micrograph STAR file", "I/O", refused=_EXTRACT)
+    coords_suffix: str = option("", "Input coordinates", "I/O", refused=_EXTRACT)
+    do_reextract: bool = option(False, "OR re-extract refined particles?", "I/O", refused=_EXTRACT)
+    fndata_reextract: str = option("", "Refined particles STAR file", "I/O", refused=_EXTRACT)
+    do_reset_offsets: bool = option(False, "Reset the refined offsets to zero?", "I/O", refused=_EXTRACT)
+    do_recenter: bool = option(False, "OR: re-center refined coordinates?", "I/O", refused=_EXTRACT)
+    recenter_x: float = option(0.0, "Recenter on X", "I/O", unit="px", refused=_EXTRACT)
+    recenter_y: float = option(0.0, "Recenter on Y", "I/O", unit="px", refused=_EXTRACT)
+    recenter_z: float = option(0.0, "Recenter on Z", "I/O", unit="px", refused=_EXTRACT)
+    extract_size: int = option(128, "Particle box size", "Extract", unit="px", refused=_EXTRACT)
+    do_invert: bool = option(True, "Invert contrast?", "Extract", refused=_EXTRACT)
+    do_float16: bool = option(True, "Write output in float16?", "Extract", refused=_EXTRACT)
+    do_norm: bool = option(True, "Normalize particles?", "Extract", refused=_EXTRACT)
+    bg_diameter: float = option(-1.0, "Diameter background circle", "Extract", unit="px", refused=_EXTRACT)
+    white_dust: float = option(-1.0, "Stddev for white dust removal", "Extract", refused=_EXTRACT)
+    black_dust: float = option(-1.0, "Stddev for black dust removal", "Extract", refused=_EXTRACT)
+    do_rescale: bool = option(False, "Rescale particles?", "Extract", refused=_EXTRACT)
+    rescale: int = option(128, "Re-scaled size", "Extract", unit="px", refused=_EXTRACT)
+    do_fom_threshold: bool = option(False, "Use autopick FOM threshold?", "Extract", refused=_EXTRACT)
+    minimum_pick_fom: float = option(0.0, "Minimum autopick FOM", "Extract", refused=_EXTRACT)
+    do_extract_helix: bool = option(False, "Extract helical segments?", "Helix", refused=_HELIX)
+    helical_tube_outer_diameter: float = option(200.0, "Tube diameter", "Helix", unit="A", refused=_HELIX)
+    helical_bimodal_angular_priors: bool = option(True, "Use bimodal angular priors?", "Helix", refused=_HELIX)
+    do_extract_helical_tubes: bool = option(True, "Coordinates are start-end only?", "Helix", refused=_HELIX)
+    do_cut_into_segments: bool = option(True, "Cut helical tubes into segments?", "Helix", refused=_HELIX)
+    helical_nr_asu: int = option(1, "Number of unique asymmetrical units", "Helix", refused=_HELIX)
+    helical_rise: float = option(1.0, "Helical rise", "Helix", unit="A", refused=_HELIX)
+    nr_mpi: int = option(1, "Number of MPI procs", "Running", refused=_PROFILE)
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """What RELION has no field for."""
+
+    random_seed: int = option(1, "Seed of everything drawn; never the clock", "Winnow", minimum=0)
+    device: str = option("auto", "Where the engine runs", "Winnow", choices=("auto", "cpu", "gpu"))
+    precision: str = option("single", "Arithmetic of the E-step", "Winnow", choices=("single", "double"))
+    compatibility: str = option(
+        "none",
+        "Keep RELION's known quirks (relion) or correct them (none)",
+        "Winnow",
+        choices=("none", "relion"),
+    )
+    keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
+    stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """The simulated particle set of `input: {demo: ...}`."""
+
+    particles: int = option(2000, "Number of particles", "Demo", minimum=20)
+    seed: int = option(1, "Seed", "Demo", minimum=0)
+    box: int = option(64, "Box size", "Demo", unit="px", minimum=16)
+    pixel_size: float = option(3.54, "Pixel size", "Demo", unit="A", minimum=0.1)
+    micrographs: int = option(20, "Number of micrographs", "Demo", minimum=1)
+    micrographs_star: str = option("", "Micrographs STAR file to take CTFs from", "Demo")
+    map: str = option("", "Density map (MRC) instead of a made-up protein", "Demo")
+    symmetry: str = option("D2", "Symmetry of the made-up protein (C1, C4, D2 ...)", "Demo")
+    diameter: float = option(170.0, "Particle diameter", "Demo", unit="A", minimum=10)
+    snr: float = option(0.4, "Signal to noise ratio (power, in the box)", "Demo", minimum=0.001)
+    junk: float = option(0.3, "Fraction of particles that are not good", "Demo", minimum=0, maximum=0.95)
+    shift: float = option(2.5, "S.d. of the picker's centring error", "Demo", unit="px", minimum=0)
+    views: int = option(0, "Number of preferred views (0 = all views alike)", "Demo", minimum=0)
+    voltage: float = option(300.0, "Voltage (unless a micrographs STAR file is given)", "Demo", unit="kV", minimum=10)
+    spherical_aberration: float = option(2.7, "Spherical aberration (likewise)", "Demo", unit="mm", minimum=0)
+    amplitude_contrast: float = option(0.1, "Amplitude contrast (likewise)", "Demo", minimum=0.001, maximum=0.9)
+
+
+SECTIONS: dict[str, type] = {
+    "extract": ExtractOptions,
+    "class2d": Class2DOptions,
+    "select": SelectOptions,
+    "own": OwnOptions,
+}
