@@ -1,7 +1,5 @@
 """Tell all rounds on one page: class averages, counts and curves (no job of RELION; report/index.html)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

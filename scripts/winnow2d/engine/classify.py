@@ -74,12 +74,14 @@ class Classifier:
         self.dtype = real_dtype(own.precision)
         self.keeps_quirks = own.compatibility == "relion"
         radius = particle_mask_radius_px(class2d.particle_diameter, self.pixel_size_ang, self.box_px)
+        self.max_significant = 0 if self.keeps_quirks else 5 * class2d.nr_classes
         self.mask = soft_circle(self.box_px, radius, MASK_EDGE_PX)
         self.chunks = chunks(np.arange(len(particles)))
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
         self._ctf_cache: dict[int, np.ndarray] = {}
         self._may_cache = len(particles) * len(self.plane.kx) * self.dtype.itemsize <= _CTF_CACHE_BYTES
-        self._particles = particles
+        # A class number in the input is another job's, or a picking template's.
+        self._particles = replace(particles, class_index=np.full(len(particles), -1))
         self._iteration = iteration
 
     @property
@@ -150,7 +152,7 @@ class Classifier:
             sigma_offset_ang=10.0,
             sigma2_noise=np.tile(sigma2, (len(self.optics), 1)),
             scale_correction=np.ones(len(self._particles.group_names)),
-            norm_correction_average=1.0,
+            norm_correction_average=1.0 if self.keeps_quirks else float(self._particles.norm_correction.mean()),
             tau2_fudge=self.class2d.tau_fudge,
             tau2=np.zeros((n_k, n_shells)),
             sigma2_reference=np.zeros((n_k, n_shells)),

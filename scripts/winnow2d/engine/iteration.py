@@ -55,7 +55,7 @@ def iterate(
     )
     compared = compare_with(
         projections, grid, run.plane, (*sizes, size_px),
-        old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model),
+        old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
     )  # fmt: skip
     particles, sums = expectation_over_all(run, old, compared, progress)
     if accuracies is None:

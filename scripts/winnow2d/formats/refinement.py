@@ -81,6 +81,12 @@ def write_iteration(
             write(temporary)
 
 
+def remove_iteration(stem: str, number: int) -> None:
+    """Delete the files of an iteration, the optimiser first, so that what is left never looks whole."""
+    for name in ("optimiser.star", "sampling.star", "model.star", "data.star", "classes.mrcs"):
+        Path(f"{stem}_it{number:03d}_{name}").unlink(missing_ok=True)
+
+
 def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
     """Return an iteration from its optimiser file, ours or one of RELION 3.1 to 5.
 

@@ -96,8 +96,12 @@ def finite_any(values: np.ndarray) -> np.ndarray:
 
 
 def _relative(features: pd.DataFrame, model: Model) -> dict[str, np.ndarray]:
-    """Return features compared with the job's typical class: the median over particles, not classes."""
-    weights = features["n_particles"].to_numpy(dtype=np.float64)
+    """Return features compared with the job's typical class: a median over particles, not classes.
+
+    Particles of classes with more signal count more, so that a typical class is a good one even where most
+    particles are junk. All views of a particle have the same mass, whatever their shape.
+    """
+    weights = features["n_particles"].to_numpy() * features["spectral_information"].to_numpy() ** 2
     power = finite(model.tau2)
     box_ang = model.box_px * model.pixel_size_ang
 
@@ -105,11 +109,14 @@ def _relative(features: pd.DataFrame, model: Model) -> dict[str, np.ndarray]:
         typical = weighted_quantile(values, weights, 0.5)
         return np.log(np.maximum(values, 1e-12) / max(typical, 1e-12)).clip(-5, 5)
 
+    mass = ratio(features["mass"].to_numpy())
     resolution = features["resolution_ang"].to_numpy()
     best = weighted_quantile(resolution, weights, 0.1)
     middle = np.arange(power.shape[1]) / box_ang
     coarse, fine = (middle > 0) & (middle < 1 / 40), (middle >= 1 / 30) & (middle < 1 / 12)
     return {
+        "relative_mass": mass,
+        "mass_deviation": np.abs(mass),
         "relative_resolution": np.log(resolution / max(best, 1e-12)),
         "relative_information": ratio(features["spectral_information"].to_numpy()),
         "relative_max_probability": ratio(features["max_probability"].to_numpy()),

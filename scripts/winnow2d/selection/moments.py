@@ -35,6 +35,7 @@ def picture_features(average: np.ndarray, pixel_size_ang: float, diameter_ang: f
     Returns
     -------
     dict
+        `mass`: mean density inside the mask above that at its rim, the only one in the image's own grey scale;
         `protein_*`: moments of the density inside the automatic protein mask; `protein_area`: its part of the
         circle; `solvent_*`, `ring_*`: outside it, and in the outermost 5 % of the radius; `edge_signal`: part of
         the mask's rim that is protein; `scattered_signal`: part of the density that is not protein; `centre_offset`:
@@ -49,12 +50,13 @@ def picture_features(average: np.ndarray, pixel_size_ang: float, diameter_ang: f
     spread = picture[circle].std()
     if not spread > 0:
         return dict.fromkeys(_NAMES, 0.0)
-    picture = (picture - np.median(picture[radius > 0.9 * r_mask])) / spread
+    picture = (picture - np.median(picture[circle & (radius > 0.9 * r_mask)])) / spread
     lowpass = _lowpass(picture, _LOWPASS_CYCLES / DIAMETER_PX)
     protein, scattered = protein_mask(lowpass, radius, r_mask)
     solvent, ring = circle & ~protein, circle & (radius >= 0.95 * r_mask)
     rim = np.rint(radius) == np.rint(r_mask)
     found = _moments(picture[protein]) | {"protein_area": protein.sum() / circle.sum()}
+    found |= {"mass": picture[circle].mean() * spread}
     found |= {"solvent_mean": _mean(picture[solvent]), "solvent_sd": _sd(picture[solvent])}
     found |= {"ring_mean": _mean(picture[ring]), "ring_sd": _sd(picture[ring])}
     found |= {"edge_signal": protein[rim].mean() if rim.any() else 0.0}
@@ -67,7 +69,7 @@ def picture_features(average: np.ndarray, pixel_size_ang: float, diameter_ang: f
 
 
 _NAMES = (
-    "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area", "solvent_mean", "solvent_sd",
+    "mass", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area", "solvent_mean", "solvent_sd",
     "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max", "centre_offset",
     *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high", "stripes",
 )  # fmt: skip

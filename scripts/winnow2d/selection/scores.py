@@ -22,13 +22,14 @@ class Term(NamedTuple):
     reason: str
 
 
-INTERCEPT = 1.0
+INTERCEPT = 2.0
 TERMS = (
-    Term("relative_information", 2.0, -1.5, 0.5, "members of a good class add up to signal beyond coarse shells"),
-    Term("relative_coarse_power", 1.5, -1.5, 0.5, "empty ice dilutes the average, so its coarse density is weak"),
-    Term("edge_signal", -3.0, 0.0, 1.0, "density that reaches the mask's rim: neighbours, aggregates, carbon"),
-    Term("scattered_signal", -2.0, 0.0, 1.0, "specks of density without a particle: noise aligned to noise"),
-    Term("ring_mean", -1.0, 0.0, 2.0, "a bright outermost ring: edges and blobs larger than the mask"),
+    Term("mass_deviation", -3.5, 0.0, 1.5, "all views of a particle weigh the same: ice less, blobs more, others differ"),
+    Term("relative_information", 1.8, -1.5, 0.3, "members of a good class agree, so signal grows beyond coarse shells"),
+    Term("solvent_sd", -2.5, 0.0, 0.6, "what lies around a good average is flat; noise, neighbours and edges are not"),
+    Term("relative_max_probability", 0.4, -1.5, 0.3, "junk fits everywhere about as well, so its posteriors are broad"),
+    Term("edge_signal", -2.0, 0.0, 0.4, "density that reaches the mask's rim: neighbours, aggregates, carbon"),
+    Term("centre_offset", -4.0, 0.0, 0.15, "a gradient or an edge has its centre of mass beside the middle"),
 )
 
 

@@ -1,0 +1,85 @@
+"""Average the particles of a round into classes (RELION job type Class2D)."""
+
+import dataclasses
+import logging
+import time
+
+import numpy as np
+
+from winnow2d import __version__, runner
+from winnow2d.engine.classify import Classifier
+from winnow2d.formats.mrc import ParticleStack
+from winnow2d.formats.particles import particles_from_table, read_particle_table, sort_by_micrograph
+from winnow2d.formats.refinement import remove_iteration, write_iteration
+from winnow2d.formats.state import fingerprint, load_state, save_state
+
+SPEC = runner.JobSpec(
+    type="Class2D",
+    nodes={"data": "class2d_data", "optimiser": "class2d_optimiser"},
+    input_nodes={"particles": "particles"},
+    option_inputs={"fn_img": "particles"},
+)
+# Options that change no byte of an iteration: the total may grow, and where a run computes does not matter.
+WITHOUT_EFFECT = ("nr_iter_em", "fn_img", "device", "keep_iterations", "stacks_root")
+
+logger = logging.getLogger("winnow2d")
+
+
+def state_mark(job: runner.Job) -> str:
+    """Return the fingerprint of everything that decides the iterations of a job."""
+    options = dataclasses.asdict(job.options) | dataclasses.asdict(job.own)
+    effective = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
+    return fingerprint(__version__, effective, job.inputs.particles)
+
+
+def describe(iteration, seconds_left: float) -> str:
+    """Return the line run.out has for an iteration."""
+    model = iteration.model
+    n_live = len(np.unique(iteration.particles.class_index[iteration.particles.class_index >= 0]))
+    resolution = model.box_px * model.pixel_size_ang / model.resolution_shell
+    return (
+        f"resolution {resolution:.1f} A, Pmax {model.average_max_probability:.3f}, "
+        f"{n_live} of {model.n_classes} classes live, {iteration.changes.class_fraction:.1%} changed class, "
+        f"{int(seconds_left // 60)}:{int(seconds_left % 60):02d} left"
+    )
+
+
+def main() -> None:
+    with runner.job(globals(), SPEC) as job:
+        table = sort_by_micrograph(read_particle_table(job.inputs.particles))
+        particles, optics = particles_from_table(table)
+        mark = state_mark(job)
+        state, reason = load_state(job.directory, mark)
+        if state is not None and state.number > job.options.n_iterations:
+            state, reason = None, f"it is at iteration {state.number}, beyond the {job.options.n_iterations} asked for"
+        if reason:
+            logger.info("Starting from iteration 1, not from the state found: %s", reason)
+        stack = ParticleStack(list(table.particles["rlnImageName"]), root=".", box_px=optics[0].box_px)
+        run = Classifier(stack, particles, optics, job.options, job.own, state, n_threads=job.threads)
+
+        def write(iteration) -> None:
+            iteration = dataclasses.replace(iteration, total=job.options.n_iterations)
+            write_iteration(job.stem("run"), iteration, table, job.options, job.own, job.command)
+
+        if state is None:
+            write(run.iteration)
+        else:
+            logger.info("Going on after iteration %d", state.number)
+            write(state)
+        began, first = time.monotonic(), run.iteration.number
+        while not run.done:
+            job.stop_if_aborted()
+            iteration = run.update()
+            write(iteration)
+            save_state(job.directory, iteration, mark)
+            if job.own.keep_iterations == "last":
+                remove_iteration(job.stem("run"), iteration.number - 1)
+            if iteration.n_left_out:
+                logger.warning("%d particles had no significant weight; they kept their pose", iteration.n_left_out)
+            per_iteration = (time.monotonic() - began) / (iteration.number - first)
+            left = per_iteration * (job.options.n_iterations - iteration.number)
+            job.progress(iteration.number, job.options.n_iterations, describe(iteration, left))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The resumable state of a classification: one file, replaced whole after every iteration, exact to the last bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..records import Changes, Iteration, Model, OpticsGroup, Particles, Sampling
+from .atomic import replaced
+
+STATE_FILE = "winnow_state.npz"
+_PARTS: dict[str, Any] = {"model": Model, "particles": Particles, "sampling": Sampling, "changes": Changes}
+
+
+def fingerprint(*parts: object) -> str:
+    """Return a hash of everything a state depends on; parts are JSON-able values or paths, whose content counts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def save_state(directory: str | os.PathLike, iteration: Iteration, mark: str) -> None:
+    """Write the state of a job, replacing the one before as a whole.
+
+    Parameters
+    ----------
+    directory : path
+        The job's directory.
+    iteration : Iteration
+    mark : str
+        Fingerprint of what the state belongs to.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    scalars: dict[str, Any] = {"mark": mark}
+    for name, record in [(part, getattr(iteration, part)) for part in _PARTS]:
+        for field in dataclasses.fields(record):
+            value = getattr(record, field.name)
+            key = f"{name}.{field.name}"
+            if isinstance(value, np.ndarray):
+                arrays[key] = value
+            else:
+                scalars[key] = value
+    scalars |= {"number": iteration.number, "total": iteration.total, "n_left_out": iteration.n_left_out}
+    scalars["optics"] = [dataclasses.asdict(group) for group in iteration.optics]
+    arrays["scalars"] = np.frombuffer(json.dumps(scalars, default=float).encode(), dtype=np.uint8)
+    with replaced(Path(directory) / STATE_FILE) as [temporary], temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_state(directory: str | os.PathLike, mark: str) -> tuple[Iteration | None, str]:
+    """Return the state of a job, or None with the reason why there is none to go on from.
+
+    A file that cannot be read, or that belongs to other options or particles, is no state.
+    """
+    path = Path(directory) / STATE_FILE
+    if not path.exists():
+        return None, ""
+    try:
+        with np.load(path) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        scalars = json.loads(bytes(arrays.pop("scalars")))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None, f"{path} cannot be read"
+    if scalars["mark"] != mark:
+        return None, "the options, the particles or the engine's version have changed since"
+    return _iteration(arrays, scalars), ""
+
+
+def _iteration(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> Iteration:
+    records = {}
+    for name, record in _PARTS.items():
+        keys = [(field.name, f"{name}.{field.name}") for field in dataclasses.fields(record)]
+        values: Iterable[tuple[str, Any]] = (
+            (field, arrays[key] if key in arrays else scalars[key]) for field, key in keys
+        )
+        records[name] = record(**dict(values))
+    optics = [OpticsGroup(**group) for group in scalars["optics"]]
+    return Iteration(
+        number=scalars["number"], total=scalars["total"], n_left_out=scalars["n_left_out"], optics=optics, **records
+    )
