@@ -21,18 +21,30 @@ DEMO = {
 }
 
 
-def snakemake(project: Path, config: dict | None, *arguments: str, cwd: Path | None = None):
-    """Return the finished process; its output holds stdout and stderr together."""
+def command_line(project: Path, config: dict | None, *arguments: str) -> list[str]:
+    """Return the command a user would type; the config lies beside the project."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--directory", str(project), "--cores", "2", "--nocolor"]
     if config is not None:
         path = project.parent / f"{project.name}.yaml"
         path.write_text(yaml.safe_dump(config))
         command += ["--configfile", str(path)]
-    command += arguments
+    return [*command, *arguments]
+
+
+def snakemake(project: Path, config: dict | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return the finished process; its output holds stdout and stderr together."""
+    command = command_line(project, config, *arguments)
     return subprocess.run(
-        command, cwd=cwd or project.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        command, cwd=project.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
+
+
+def start(project: Path, config: dict, *arguments: str) -> subprocess.Popen:
+    """Return a running process in a process group of its own, to be killed with all it started."""
+    command = command_line(project, config, *arguments)
+    null = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=project.parent, stdout=null, stderr=null, start_new_session=True)
 
 
 def finished(project: Path, config: dict, *arguments: str) -> str:
