@@ -47,9 +47,36 @@ def test_a_picture_shows_where_its_density_is():
     assert edge["edge_signal"] > 0.15
     assert protein["centre_offset"] < 0.05
     assert edge["centre_offset"] > 0.15
-    assert protein["protein_mean"] > 1
+    assert protein["protein_mean"] > 0.9
     shifted = picture_of(lambda x, y: cases.protein(x - 30, y))
     assert shifted["centre_offset"] == pytest.approx(30 / D, abs=0.04)
+
+
+def test_mass_is_the_same_for_every_shape_and_half_for_half_the_particle():
+    round_one, long_one, half = (
+        picture_of(lambda x, y, w=width, a=amount: a * cases.gaussian(x * w, y / w, 0, 0, 12))["mass"]
+        for width, amount in ((1.0, 1.0), (0.7, 1.0), (1.0, 0.5))
+    )
+    assert long_one == pytest.approx(round_one, rel=0.03)
+    assert half == pytest.approx(round_one / 2)
+
+
+def test_a_lighter_species_scores_below_the_particle():
+    def lighter(x, y):
+        return 0.5 * cases.protein(x, y)
+
+    pictures = (cases.protein, cases.protein, lighter)
+    iteration = cases.make_iteration(pictures=pictures, counts=(60, 45, 20), spectra=cases.SPECTRA[:1] * 3)
+    features = features_of(iteration)
+    np.testing.assert_allclose(features["relative_mass"], [0, 0, np.log(0.5)], atol=1e-6)
+    scores = score_classes(features)
+    assert scores[2] < scores[0] - 0.3
+
+
+def test_averages_without_density_leave_mass_out_of_the_score():
+    iteration = cases.make_iteration()
+    iteration.model.references[:] = -iteration.model.references
+    assert features_of(iteration)["mass_deviation"].tolist() == [0.0] * 4
 
 
 def test_small_grains_do_not_survive_openings_and_large_ones_do():

@@ -109,7 +109,9 @@ def _relative(features: pd.DataFrame, model: Model) -> dict[str, np.ndarray]:
         typical = weighted_quantile(values, weights, 0.5)
         return np.log(np.maximum(values, 1e-12) / max(typical, 1e-12)).clip(-5, 5)
 
-    mass = ratio(features["mass"].to_numpy())
+    mass = features["mass"].to_numpy()
+    # averages without any density above their rim (an early iteration) say nothing of mass
+    mass = ratio(mass) if weighted_quantile(mass, weights, 0.5) > 0 else np.zeros_like(mass)
     resolution = features["resolution_ang"].to_numpy()
     best = weighted_quantile(resolution, weights, 0.1)
     middle = np.arange(power.shape[1]) / box_ang

@@ -69,9 +69,10 @@ def picture_features(average: np.ndarray, pixel_size_ang: float, diameter_ang: f
 
 
 _NAMES = (
-    "mass", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area", "solvent_mean", "solvent_sd",
-    "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max", "centre_offset",
-    *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high", "stripes",
+    "mass", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area", "solvent_mean",
+    "solvent_sd", "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max",
+    "centre_offset", *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high",
+    "stripes",
 )  # fmt: skip
 
 

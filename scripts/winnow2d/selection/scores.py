@@ -24,7 +24,9 @@ class Term(NamedTuple):
 
 INTERCEPT = 2.0
 TERMS = (
-    Term("mass_deviation", -3.5, 0.0, 1.5, "all views of a particle weigh the same: ice less, blobs more, others differ"),
+    Term(
+        "mass_deviation", -3.5, 0.0, 1.2, "all views of a particle weigh the same: ice less, blobs more, others differ"
+    ),
     Term("relative_information", 1.8, -1.5, 0.3, "members of a good class agree, so signal grows beyond coarse shells"),
     Term("solvent_sd", -2.5, 0.0, 0.6, "what lies around a good average is flat; noise, neighbours and edges are not"),
     Term("relative_max_probability", 0.4, -1.5, 0.3, "junk fits everywhere about as well, so its posteriors are broad"),
