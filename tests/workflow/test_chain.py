@@ -144,7 +144,8 @@ def test_a_killed_run_goes_on_after_unlock(tmp_path):
         while not second.is_file() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert second.is_file()
     assert not (project / "Class2D/job011/run_it040_data.star").exists()
