@@ -159,3 +159,17 @@ def test_each_term_moves_the_score_in_its_direction():
     for term in TERMS:
         low, high = (score_classes(pd.DataFrame(base | {term.feature: [value]}))[0] for value in (term.low, term.high))
         assert (high - low) * term.weight > 0
+
+
+def test_a_doubtful_class_gains_where_nearly_all_others_are_good_and_never_loses():
+    good = {term.feature: 0.0 for term in TERMS}
+    doubtful = good | {"mass_deviation": 0.7}
+    bad = good | {"mass_deviation": 1.2}
+
+    def score_of_the_doubtful(n_good, n_bad):
+        rows = [doubtful | {"n_particles": 5}, good | {"n_particles": n_good}, bad | {"n_particles": n_bad}]
+        return score_classes(pd.DataFrame(rows))[0]
+
+    as_picked, mostly_junk, second_round = (score_of_the_doubtful(*counts) for counts in ((70, 30), (20, 80), (98, 2)))
+    assert second_round > as_picked + 0.1
+    assert mostly_junk == as_picked
