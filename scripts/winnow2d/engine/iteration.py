@@ -77,7 +77,10 @@ def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGr
         offset_px, grid.coarse_shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, run.pixel_size_ang,
         mix_units=run.keeps_quirks, limit_px=np.inf if run.keeps_quirks else run.class2d.offset_range,
     )  # fmt: skip
-    return pose_log_prior(offset_log, old.model.pdf_class)
+    # A flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
+    n_classes = old.model.n_classes
+    pdf_class = old.model.pdf_class if run.keeps_quirks else np.full(n_classes, 1 / n_classes)
+    return pose_log_prior(offset_log, pdf_class)
 
 
 def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, chunk: int) -> ChunkSums:
