@@ -1,0 +1,59 @@
+"""One iteration of another program done again: same state before, same search grid, the same state after?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from winnow2d.engine.classify import Classifier
+from winnow2d.engine.iteration import iterate
+from winnow2d.engine.parallel import one_blas_thread
+from winnow2d.engine.schedule import first_resolution_shell
+from winnow2d.formats.mrc import ParticleStack
+from winnow2d.formats.particles import read_particle_table
+from winnow2d.formats.refinement import read_iteration
+from winnow2d.options import Class2DOptions, OwnOptions
+
+
+def iteration_of(stem, number):
+    """Return an iteration; RELION writes an infinite resolution at iteration 0, though it knows the start shell."""
+    iteration = read_iteration(f"{stem}_it{number:03d}_optimiser.star")
+    if number == 0:
+        shell = first_resolution_shell(iteration.model.box_px)
+        iteration = replace(iteration, model=replace(iteration.model, resolution_shell=shell))
+    return iteration
+
+
+def options_of(**changes):
+    """Return the options of the runs that are replayed."""
+    fixed = dict(do_em=True, do_grad=False, nr_iter_em=4, particle_diameter=190.0)
+    return Class2DOptions(**(fixed | changes))
+
+
+def classifier(stem, root, old, options, precision, compatibility="relion"):
+    """Return a Classifier at an iteration of RELION."""
+    names = list(read_particle_table(f"{stem}_it001_data.star").particles["rlnImageName"])
+    stack = ParticleStack(names, root=root)
+    own = OwnOptions(precision=precision, compatibility=compatibility)
+    return Classifier(stack, old.particles, old.optics, options, own, old)
+
+
+def next_after(run, old, sampling):
+    """Return the iteration after `old` on the search grid given."""
+    with one_blas_thread():
+        return iterate(run, old, sampling)
+
+
+def psi_difference_deg(ours, theirs):
+    """Return the angles between two sets of in-plane angles, (n,)."""
+    return np.abs((ours.psi_deg - theirs.psi_deg + 180) % 360 - 180)
+
+
+def is_same_pose(ours, theirs):
+    """Return whether class, angle and offset agree to the digits of the file, (n,)."""
+    near = (psi_difference_deg(ours, theirs) < 2e-4) & (np.abs(ours.offset_ang - theirs.offset_ang).max(axis=1) < 2e-4)
+    return near & (ours.class_index == theirs.class_index)
+
+
+def relative_rms(ours, theirs):
+    """Return root mean square difference over root mean square, per image, (k,)."""
+    return np.sqrt(((ours - theirs) ** 2).mean(axis=(1, 2)) / (theirs**2).mean(axis=(1, 2)))
