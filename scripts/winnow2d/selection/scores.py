@@ -38,7 +38,8 @@ TERMS = (
 
 
 USUAL_GOOD_SHARE = 0.75  # of the particles as picked; doubt is not lessened below it
-MOST_LENIENCE = 1.2  # added to the sum at most, reached where 91 % are in good classes
+LENIENCE = 2.0  # added to the sum per unit of log odds beyond the usual share
+MOST_LENIENCE = 2.5  # added to the sum at most, reached where 91 % are in good classes
 
 
 def score_classes(features: pd.DataFrame) -> np.ndarray:
@@ -63,12 +64,13 @@ def score_classes(features: pd.DataFrame) -> np.ndarray:
 
 
 def _lenience(total: np.ndarray, n_particles: np.ndarray) -> float:
-    """Return what is added to every class: the log odds of a particle being good, beyond the usual ones."""
+    """Return what is added to every class, in proportion to the log odds of a good particle beyond the usual ones."""
     if not n_particles.sum() > 0:
         return 0.0
     good_share = (n_particles * _logistic(4 * total)).sum() / n_particles.sum()  # nearly a count, yet smooth
     odds = max(good_share, 1e-9) / max(1 - good_share, 1e-9)
-    return float(np.clip(np.log(odds) - np.log(USUAL_GOOD_SHARE / (1 - USUAL_GOOD_SHARE)), 0.0, MOST_LENIENCE))
+    beyond = np.log(odds) - np.log(USUAL_GOOD_SHARE / (1 - USUAL_GOOD_SHARE))
+    return float(np.clip(LENIENCE * beyond, 0.0, MOST_LENIENCE))
 
 
 def _logistic(value: np.ndarray) -> np.ndarray:
