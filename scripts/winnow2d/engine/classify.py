@@ -135,11 +135,13 @@ class Classifier:
         averages = FirstAverages(self.plane, self.class2d.nr_classes, self.rng(0, 0))
         for part in chunks(rows):
             images = self.read(part)
+            usable = np.isfinite(images).all(axis=(1, 2))
+            images = images[usable]
             noise.add(masked(images, self.mask) if self.class2d.do_zero_mask else images)
-            averages.add(images, self.ctf_of(part, particles))
+            averages.add(images, self.ctf_of(part[usable], particles))
         references = averages.references(self.mask, self.class2d.particle_diameter / self.pixel_size_ang)
-        if not np.isfinite(references).all():
-            raise ImageError("The first images hold NaN or infinite pixels; run the extract step, which leaves them out")
+        if not np.isfinite(references).all() or not noise.n_images:
+            raise ImageError("None of the first images can be used: all hold NaN or infinite pixels")
         return self._iteration_zero(references, noise.sigma2())
 
     def _iteration_zero(self, references: np.ndarray, sigma2: np.ndarray) -> Iteration:

@@ -24,7 +24,7 @@ class NoiseEstimate:
     def __init__(self, box_px: int):
         self._shell = round_half_away(np.hypot(*np.meshgrid(np.arange(box_px // 2 + 1), _rows(box_px)))).ravel()
         self._box = box_px
-        self._n = 0
+        self.n_images = 0
         self._power = np.zeros(box_px // 2 + 1)
         self._sum = np.zeros((box_px, box_px))
 
@@ -32,7 +32,7 @@ class NoiseEstimate:
         """Add images (n, y, x)."""
         self._power += self._spectrum(images).sum(axis=0)
         self._sum += images.sum(axis=0, dtype=np.float64)
-        self._n += len(images)
+        self.n_images += len(images)
 
     def _spectrum(self, images: np.ndarray) -> np.ndarray:
         spectra = fourier.forward(images.astype(np.float64)).reshape(len(images), -1)
@@ -40,8 +40,8 @@ class NoiseEstimate:
 
     def sigma2(self) -> np.ndarray:
         """Return the noise power per component (s,); shells that come out negative take a neighbour's."""
-        mean_image = self._spectrum((self._sum / self._n)[None])[0]
-        sigma2 = (self._power / self._n - mean_image) / 2
+        mean_image = self._spectrum((self._sum / max(self.n_images, 1))[None])[0]
+        sigma2 = (self._power / max(self.n_images, 1) - mean_image) / 2
         for r in range(1, len(sigma2)):
             if sigma2[r] <= 0:
                 sigma2[r] = sigma2[r - 1]
