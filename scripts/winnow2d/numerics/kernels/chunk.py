@@ -71,7 +71,7 @@ def _moments(k, shifts, weights, n, shifts_px, offset_px, prior_px, sums):
 
 
 @compiled
-def _residual(model, posterior, image, ctf, scale, shell, n_px, out):
+def _residual(model, image, ctf, scale, shell, n_px, out):
     """Add the posterior mean of |image - scale * CTF * model|**2 to `out`, shell by shell.
 
     Pixels outside the model's radius have no model: their share is added with the rest of the shell by
@@ -81,6 +81,95 @@ def _residual(model, posterior, image, ctf, scale, shell, n_px, out):
         cross = image[0][p] * model[0][p] - image[1][p] * model[1][p]
         c = scale * ctf[p]
         out[shell[p]] += c * c * model[2][p] - 2 * c * cross
+
+
+@compiled
+def _score_poses(i, products, norm, log_prior, images, grids, n_fine_px, rule, scratch, shift, value):
+    """Score the children of particle i's significant coarse poses, group by group.
+
+    Returns (groups, poses, significant coarse poses, shift, value): nothing but zeros if no coarse pose has a
+    finite weight; `shift` and `value` are replaced by longer ones where they are too short.
+    """
+    two_fold, fraction, max_count, log_span = rule
+    ids, log_weights, rows, group_out = scratch
+    scale = images[6][i]
+    found, total, _ = coarse_candidates(
+        products[0][:, :, i], products[1][:, :, i], norm[:, :, i], log_prior[i], scale,
+        two_fold, log_span, ids, log_weights,
+    )  # fmt: skip
+    if found == 0:
+        return 0, 0, 0, shift, value
+    border, n_significant = significant_weight(log_weights, found, log_span, total, fraction, max_count)
+    found = _significant_ids(ids, log_weights, found, border)
+    shift, value = _grown(shift, 8 * found), _grown(value, 8 * found)
+    n_groups, n_poses = fine_scores(
+        ids, found, (norm.shape[1], log_prior.shape[2]), images[0][i], images[1][i], images[2][i],
+        (grids[0], grids[1]), (grids[2], grids[3]), n_fine_px, scale, log_prior[i], rows, (*group_out, shift, value),
+    )  # fmt: skip
+    return n_groups, n_poses, n_significant, shift, value
+
+
+@compiled
+def _with_room(kept, n_groups, n_kept):
+    """Return the kept groups with room for so many groups and poses in all."""
+    g_i, g_k, g_f, g_turn, g_start, shift, weight = kept
+    return (
+        _grown(g_i, n_groups), _grown(g_k, n_groups), _grown(g_f, n_groups), _grown(g_turn, n_groups),
+        _grown(g_start, n_groups + 1), _grown(shift, n_kept), _grown(weight, n_kept),
+    )  # fmt: skip
+
+
+@compiled
+def _keep_groups(i, here, rule, group_out, shift, value, images, grids, search, work, kept, counts, sums):
+    """Append particle i's groups of significant poses to `kept`, and add up what they say of the image.
+
+    `here` is the number of groups, `rule` (best pose, smallest log weight kept, sum of all weights), `work`
+    (re, im, model) scratch, `counts` (groups, poses) kept so far, moved on, `sums` (best pose, scale sums, class
+    sums) of the particle, written. Returns the sum of the posteriors kept.
+    """
+    top_pose, border, total = rule
+    g_i, g_k, g_f, g_turn, g_start, kept_shift, kept_weight = kept
+    sum_re, sum_im, model = work
+    n_groups, n_kept = counts[0], counts[1]
+    pose, scale_sums, class_sums = sums
+    image, ctf, retained = (images[3][i], images[4][i]), images[5][i], 0.0
+    for g in range(here):
+        start, end = group_out[3][g], group_out[3][g + 1]
+        k, f, turn = group_out[0][g], group_out[1][g], group_out[2][g]
+        if start <= top_pose < end:
+            pose[0], pose[1], pose[2], pose[3] = k, f, turn, shift[top_pose]
+        m, weight = _keep_group(start, end, value, shift, border, total, kept_shift[n_kept:], kept_weight[n_kept:])
+        if m == 0:
+            continue
+        part_shift, part_weight = kept_shift[n_kept : n_kept + m], kept_weight[n_kept : n_kept + m]
+        add_phases(part_shift, part_weight, grids[2], grids[3], len(sum_re), sum_re, sum_im)
+        add_model_image(
+            k, f, turn, (grids[0], grids[1]), sum_re, sum_im, weight, image, ctf,
+            grids[6][k], grids[5][k], model, scale_sums,
+        )  # fmt: skip
+        _moments(k, part_shift, part_weight, m, search[0], images[7][i], search[1], class_sums)
+        g_i[n_groups], g_k[n_groups], g_f[n_groups], g_turn[n_groups] = i, k, f, turn
+        g_start[n_groups] = n_kept
+        n_groups, n_kept, retained = n_groups + 1, n_kept + m, retained + weight
+    counts[0], counts[1] = n_groups, n_kept
+    return retained
+
+
+@compiled
+def _scratch(n_k, n_h, n_t, n_px, real):
+    """Return the work space of the scores of one particle: coarse poses, shifted images, groups."""
+    n_groups = 4 * n_k * n_h
+    ids, log_weights = np.empty(2 * n_k * n_h * n_t, np.int64), np.empty(2 * n_k * n_h * n_t, np.float64)
+    rows = (np.empty((4 * n_t, n_px), real.dtype), np.empty((4 * n_t, n_px), real.dtype))
+    k, f, turn = np.empty(n_groups, np.int64), np.empty(n_groups, np.int64), np.empty(n_groups, np.int64)
+    return ids, log_weights, rows, (k, f, turn, np.empty(n_groups + 1, np.int64))
+
+
+@compiled
+def _nothing_kept(real):
+    g_i, g_k, g_f = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
+    g_turn, g_start, shift = np.empty(256, np.int64), np.empty(257, np.int64), np.empty(1024, np.int64)
+    return g_i, g_k, g_f, g_turn, g_start, shift, np.empty(1024, real.dtype)
 
 
 @compiled
@@ -115,78 +204,40 @@ def weigh_chunk(products, norm, log_prior, images, grids, search, sizes, two_fol
         Particle, class, row, turn of each group; then group_start (g + 1,), shift and posterior of each pose.
     group_start, kept_shift, kept_weight
     """
-    y_re, y_im, power, x_re, x_im, ctf, scale, offset_px = images
-    a_re, a_im, phase_re, phase_im, shell, scale_mask, n_scale_px = grids
     n_fine_px, n_px, n_shells = sizes
     n_k, n_h, n, n_t = products[0].shape
-    n_coarse = 2 * n_k * n_h * n_t
-    real = a_re.dtype
-    ids = np.empty(n_coarse, np.int64)
-    log_weights = np.empty(n_coarse, np.float64)
+    real = grids[0]
+    scratch = _scratch(n_k, n_h, n_t, n_px, real)
     shift, value = np.empty(64, np.int64), np.empty(64, np.float64)
-    rows = (np.empty((4 * n_t, n_px), real), np.empty((4 * n_t, n_px), real))
-    group_out = (
-        np.empty(4 * n_k * n_h, np.int64),
-        np.empty(4 * n_k * n_h, np.int64),
-        np.empty(4 * n_k * n_h, np.int64),
-        np.empty(4 * n_k * n_h + 1, np.int64),
-    )
-    sum_re, sum_im = np.empty(n_px, real), np.empty(n_px, real)
-    model = (np.empty(n_px, real), np.empty(n_px, real), np.empty(n_px, real))
+    model = (np.empty(n_px, real.dtype), np.empty(n_px, real.dtype), np.empty(n_px, real.dtype))
+    work = (np.empty(n_px, real.dtype), np.empty(n_px, real.dtype), model)
     poses, values = np.zeros((n, 5), np.int64), np.zeros((n, 3))
-    residual, scale_sums = np.zeros((n, n_shells)), np.zeros((n, 2))
-    class_sums = np.zeros((n, n_k, 4))
-    g_i, g_k, g_f, g_turn = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
-    g_start, kept_shift, kept_weight = np.empty(257, np.int64), np.empty(1024, np.int64), np.empty(1024, real)
-    n_groups, n_kept = 0, 0
+    residual, scale_sums, class_sums = np.zeros((n, n_shells)), np.zeros((n, 2)), np.zeros((n, n_k, 4))
+    kept, counts = _nothing_kept(real), np.zeros(2, np.int64)
     for i in range(n):
-        found, total, best = coarse_candidates(
-            products[0][:, :, i], products[1][:, :, i], norm[:, :, i], log_prior[i], scale[i],
-            two_fold, log_span, ids, log_weights,
+        here, n_poses, n_significant, shift, value = _score_poses(
+            i, products, norm, log_prior, images, grids, n_fine_px, (two_fold, fraction, max_count, log_span),
+            scratch, shift, value,
         )  # fmt: skip
-        if found == 0:
+        if here == 0:
             continue
-        border, n_significant = significant_weight(log_weights, found, log_span, total, fraction, max_count)
-        found = _significant_ids(ids, log_weights, found, border)
-        shift, value = _grown(shift, 8 * found), _grown(value, 8 * found)
-        here, n_poses = fine_scores(
-            ids, found, (n_h, n_t), y_re[i], y_im[i], power[i], (a_re, a_im), (phase_re, phase_im),
-            n_fine_px, scale[i], log_prior[i], rows, (*group_out, shift, value),
-        )  # fmt: skip
         top_pose, top, total = _normalise(value, n_poses, 2 * log_span)
         if not np.isfinite(total):
             continue
         border, _ = significant_weight(value, n_poses, 2 * log_span, total, fraction, 0)
         for part in model:
             part[:] = 0
-        retained = 0.0
-        for g in range(here):
-            start, end = group_out[3][g], group_out[3][g + 1]
-            k, f, turn = group_out[0][g], group_out[1][g], group_out[2][g]
-            if start <= top_pose < end:
-                poses[i, 0], poses[i, 1], poses[i, 2], poses[i, 3] = k, f, turn, shift[top_pose]
-            kept_shift, kept_weight = _grown(kept_shift, n_kept + end - start), _grown(kept_weight, n_kept + end - start)
-            m, weight = _keep_group(start, end, value, shift, border, total, kept_shift[n_kept:], kept_weight[n_kept:])
-            if m == 0:
-                continue
-            part_shift, part_weight = kept_shift[n_kept : n_kept + m], kept_weight[n_kept : n_kept + m]
-            add_phases(part_shift, part_weight, phase_re, phase_im, n_px, sum_re, sum_im)
-            add_model_image(
-                k, f, turn, (a_re, a_im), sum_re, sum_im, weight, (x_re[i], x_im[i]), ctf[i],
-                n_scale_px[k], scale_mask[k], model, scale_sums[i],
-            )  # fmt: skip
-            _moments(k, part_shift, part_weight, m, search[0], offset_px[i], search[1], class_sums[i])
-            g_i, g_k = _grown(g_i, n_groups + 1), _grown(g_k, n_groups + 1)
-            g_f, g_turn = _grown(g_f, n_groups + 1), _grown(g_turn, n_groups + 1)
-            g_start = _grown(g_start, n_groups + 2)
-            g_i[n_groups], g_k[n_groups], g_f[n_groups], g_turn[n_groups] = i, k, f, turn
-            g_start[n_groups] = n_kept
-            n_groups += 1
-            n_kept += m
-            retained += weight
-        _residual(model, retained, (x_re[i], x_im[i]), ctf[i], scale[i], shell, n_px, residual[i])
+        kept = _with_room(kept, counts[0] + here, counts[1] + n_poses)
+        retained = _keep_groups(
+            i, here, (top_pose, border, total), scratch[3], shift, value, images, grids, search, work,
+            kept, counts, (poses[i], scale_sums[i], class_sums[i]),
+        )  # fmt: skip
+        image, ctf = (images[3][i], images[4][i]), images[5][i]
+        _residual(model, image, ctf, images[6][i], grids[4], n_px, residual[i])
         poses[i, 4] = n_significant
         values[i, 0], values[i, 1], values[i, 2] = 1 / total, top + np.log(total), retained
+    g_i, g_k, g_f, g_turn, g_start, kept_shift, kept_weight = kept
+    n_groups, n_kept = counts[0], counts[1]
     g_start[n_groups] = n_kept
     groups = (g_i[:n_groups], g_k[:n_groups], g_f[:n_groups], g_turn[:n_groups])
     return (
