@@ -1,6 +1,5 @@
 """Print how many good and junk particles each round of a demo kept: python scripts/score_demo.py PROJECT."""
 
-
 import sys
 from pathlib import Path
 

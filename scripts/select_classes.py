@@ -2,12 +2,10 @@
 
 import logging
 
-from winnow2d.formats.refinement import read_class_table, read_iteration
-from winnow2d.selection.scores import score_classes
-
 from winnow2d import runner
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
 from winnow2d.formats.particles import read_particle_table
+from winnow2d.formats.refinement import read_class_table, read_iteration
 from winnow2d.formats.selection_star import (
     class_image_names,
     classified_particles,
@@ -18,6 +16,7 @@ from winnow2d.formats.selection_star import (
 )
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.features import class_features
+from winnow2d.selection.scores import score_classes
 
 SPEC = runner.JobSpec(
     type="Select",

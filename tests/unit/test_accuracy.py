@@ -44,10 +44,8 @@ def test_errors_are_tried_in_growing_steps():
 def test_the_angle_is_the_first_that_the_evidence_decides():
     rotation, _, _ = estimate(psi=(10.0,))
     for k in range(3):
-        evidence = [
-            (np.abs(reference_at(k, 10.0 + e) - reference_at(k, 10.0)) ** 2 * WEIGHT / 2).sum()
-            for e in ANGLE_ERRORS_DEG
-        ]
+        turned = np.stack([reference_at(k, 10.0 + error) for error in ANGLE_ERRORS_DEG])
+        evidence = (np.abs(turned - reference_at(k, 10.0)) ** 2 * WEIGHT / 2).sum(axis=1)
         assert rotation[k] == pytest.approx(ANGLE_ERRORS_DEG[np.argmax(evidence > DECISIVE)])
     assert 0.05 < rotation.min()
     assert rotation.max() < 30

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from workflow import snakemake_runs
 
 from winnow2d.formats.particles import particles_from_table, read_particle_table
+from workflow import snakemake_runs
 
 pytestmark = [pytest.mark.relion, pytest.mark.workflow]
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..numerics.fourier import shift_phases
-from ..numerics.grids import HalfPlane
-from ..numerics.rotation import rotation_table
-from ..numerics.shells import shell_sums
+from winnow2d.numerics.fourier import shift_phases
+from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.rotation import rotation_table
+from winnow2d.numerics.shells import shell_sums
+
 from .parallel import ordered_map
 from .projections import rotated
 

@@ -9,12 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import ConfigError, ImageError
-from ..numerics.arrays import real_dtype
-from ..numerics.grids import half_plane
-from ..numerics.masks import soft_circle
-from ..options import Class2DOptions, OwnOptions
-from ..records import Changes, Iteration, Model, OpticsGroup, Particles
+from winnow2d.errors import ConfigError, ImageError
+from winnow2d.numerics.arrays import real_dtype
+from winnow2d.numerics.grids import half_plane
+from winnow2d.numerics.masks import soft_circle
+from winnow2d.options import Class2DOptions, OwnOptions
+from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
+
 from . import iteration as steps
 from .images import MASK_EDGE_PX, transfer_functions
 from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, particle_mask_radius_px
@@ -188,7 +189,9 @@ def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOpti
     if group.is_ctf_premultiplied and class2d.do_ctf_correction:
         problems.append(f"optics group {group.name}: CTF-premultiplied images are not supported yet")
     if group.is_ctf_corrected and class2d.do_ctf_correction:
-        problems.append(f"optics group {group.name}: images are CTF-corrected; set class2d: {{do_ctf_correction: false}}")
+        problems.append(
+            f"optics group {group.name}: images are CTF-corrected; set class2d: {{do_ctf_correction: false}}"
+        )
     if len(particles) < class2d.nr_classes:
         problems.append(f"class2d.nr_classes: {class2d.nr_classes} classes for {len(particles)} particles")
     if problems:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numerics.fourier import shift_phases
-from ..numerics.grids import HalfPlane
-from ..numerics.kernels.chunk import weigh_chunk
-from ..numerics.shells import round_half_away
+from winnow2d.numerics.fourier import shift_phases
+from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.kernels.chunk import weigh_chunk
+from winnow2d.numerics.shells import round_half_away
+
 from .images import Spectra
 from .projections import Projections
 from .sampling import SearchGrid

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numerics import fourier
-from ..numerics.ctf import ctf_values
-from ..numerics.grids import HalfPlane
-from ..numerics.masks import fill_solvent
-from ..numerics.shells import shell_sums
-from ..records import OpticsGroup, Particles
+from winnow2d.numerics import fourier
+from winnow2d.numerics.ctf import ctf_values
+from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.masks import fill_solvent
+from winnow2d.numerics.shells import shell_sums
+from winnow2d.records import OpticsGroup, Particles
 
 MASK_EDGE_PX = 5.0  # RELION's width of the soft edge of the particle mask
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..numerics import fourier
-from ..numerics.grids import HalfPlane, radius_map
-from ..numerics.masks import fill_solvent
-from ..numerics.kernels.backproject import rotate_back_one
-from ..numerics.projector import make_hermitian, reconstruct
-from ..numerics.rotation import padded_shape, rotation_table
-from ..numerics.shells import round_half_away, shell_means
+from winnow2d.numerics import fourier
+from winnow2d.numerics.grids import HalfPlane, radius_map
+from winnow2d.numerics.kernels.backproject import rotate_back_one
+from winnow2d.numerics.masks import fill_solvent
+from winnow2d.numerics.projector import make_hermitian, reconstruct
+from winnow2d.numerics.rotation import padded_shape, rotation_table
+from winnow2d.numerics.shells import round_half_away, shell_means
+
 from .images import half_plane_spectra
 from .schedule import first_resolution_shell
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..records import Changes, Iteration, Model, Particles, Sampling
+from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
+
 from . import maximisation
 from .accuracy import N_PARTICLES, NOT_ESTIMATED, expected_accuracies
 from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
@@ -50,9 +51,7 @@ def iterate(
         sampling = coarser(sampling, float(accuracies[0].min()), float(accuracies[1].min()))
     grid = search_grid(sampling, run.pixel_size_ang)
     sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px)
-    projections = project(
-        old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads
-    )
+    projections = project(old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads)
     compared = compare_with(
         projections, grid, run.plane, (*sizes, size_px),
         old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
@@ -195,7 +194,9 @@ def _accuracies(
     run: Classifier, old: Iteration, size_px: int, sampling: Sampling, projections: Projections | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return accuracies (degrees, px) and orientability of the references that enter this iteration."""
-    compared_px = min(expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, sampling.psi_step_deg, size_px)[1], size_px)
+    compared_px = min(
+        expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, sampling.psi_step_deg, size_px)[1], size_px
+    )
     if projections is None:
         grid = search_grid(sampling, run.pixel_size_ang)
         projections = project(old.model.references, grid, run.plane, (compared_px, size_px), run.dtype, run.n_threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..numerics.masks import fill_solvent
+from winnow2d.numerics.masks import fill_solvent
 
 
 def masked(images: np.ndarray, mask: np.ndarray) -> np.ndarray:

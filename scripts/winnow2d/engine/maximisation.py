@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..numerics.grids import HalfPlane
-from ..numerics.kernels.backproject import rotate_back_one
-from ..numerics.masks import positive_centre_of_mass
-from ..numerics.projector import make_hermitian, reconstruct, signal_to_noise
-from ..numerics.rotation import padded_shape
+from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.kernels.backproject import rotate_back_one
+from winnow2d.numerics.masks import positive_centre_of_mass
+from winnow2d.numerics.projector import make_hermitian, reconstruct, signal_to_noise
+from winnow2d.numerics.rotation import padded_shape
+
 from .parallel import ordered_map
 from .projections import Projections
 from .sums import Sums

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numerics.grids import HalfPlane
-from ..numerics.kernels.backproject import rotate_one
-from ..numerics.projector import padded_spectra, spectrum_power
-from ..numerics.rotation import RotationTable, rotation_table
+from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.kernels.backproject import rotate_one
+from winnow2d.numerics.projector import padded_spectra, spectrum_power
+from winnow2d.numerics.rotation import RotationTable, rotation_table
+
 from .parallel import ordered_map
 from .sampling import SearchGrid
 

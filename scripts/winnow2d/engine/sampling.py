@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..options import Class2DOptions
-from ..records import Sampling
+from winnow2d.options import Class2DOptions
+from winnow2d.records import Sampling
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ..numerics.shells import resolution_shell, round_half_away
-from ..options import Class2DOptions
+from winnow2d.numerics.shells import resolution_shell, round_half_away
+from winnow2d.options import Class2DOptions
 
 SHELLS_BEYOND_RESOLUTION = 10  # RELION's --incr_size
 MIN_RESOLUTION_SHELL = 5

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..numerics.kernels.backproject import add_groups
+from winnow2d.numerics.kernels.backproject import add_groups
+
 from .expectation import ChunkSums, Comparison
 from .parallel import ordered_map
 
@@ -45,7 +46,9 @@ def empty_sums(compared: Comparison, n_optics: int, n_groups: int) -> Sums:
     """Return sums that are all zero."""
     shape = compared.projections.fine_re.shape
     return Sums(
-        *(np.zeros(shape) for _ in range(3)),
+        data_re=np.zeros(shape),
+        data_im=np.zeros(shape),
+        weight=np.zeros(shape),
         noise=np.zeros((n_optics, compared.plane.n_shells)),
         noise_weight=np.zeros(n_optics),
         signal_cross=np.zeros(n_groups),

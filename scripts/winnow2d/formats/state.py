@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..records import Changes, Iteration, Model, OpticsGroup, Particles, Sampling
+from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles, Sampling
+
 from .atomic import replaced
 
 STATE_FILE = "winnow_state.npz"
@@ -58,7 +59,7 @@ def save_state(directory: str | os.PathLike, iteration: Iteration, mark: str) ->
     scalars["optics"] = [dataclasses.asdict(group) for group in iteration.optics]
     arrays["scalars"] = np.frombuffer(json.dumps(scalars, default=float).encode(), dtype=np.uint8)
     with replaced(Path(directory) / STATE_FILE) as [temporary], temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_state(directory: str | os.PathLike, mark: str) -> tuple[Iteration | None, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .posterior import add_model_image, add_phases, fine_scores
 from .significance import coarse_candidates, significant_weight
 
 
-@compiled
+@inlined
 def _grown(array, needed):
     if needed <= len(array):
         return array
@@ -18,7 +18,7 @@ def _grown(array, needed):
     return larger
 
 
-@compiled
+@inlined
 def _significant_ids(ids, log_weights, n, border):
     kept = 0
     for i in range(n):
@@ -28,7 +28,7 @@ def _significant_ids(ids, log_weights, n, border):
     return kept
 
 
-@compiled
+@inlined
 def _normalise(value, n, log_span):
     """Turn log weights into weights relative to the best, in place; return (best pose, best value, their sum)."""
     best = 0
@@ -43,7 +43,7 @@ def _normalise(value, n, log_span):
     return best, top, total
 
 
-@compiled
+@inlined
 def _keep_group(start, end, value, shift, border, total, kept_shift, kept_weight):
     """Write shifts and posteriors of the significant poses of a group; return how many, and their sum."""
     n, weight = 0, 0.0
@@ -57,7 +57,7 @@ def _keep_group(start, end, value, shift, border, total, kept_shift, kept_weight
     return n, weight
 
 
-@compiled
+@inlined
 def _moments(k, shifts, weights, n, shifts_px, offset_px, prior_px, sums):
     """Add a group's class weight, mean offset and offset variance (px) to `sums` (k, 4)."""
     for e in range(n):
@@ -70,7 +70,7 @@ def _moments(k, shifts, weights, n, shifts_px, offset_px, prior_px, sums):
         sums[k, 3] += w * ((prior_px[k, 0] - x) ** 2 + (prior_px[k, 1] - y) ** 2)
 
 
-@compiled
+@inlined
 def _residual(model, image, ctf, scale, shell, n_px, out):
     """Add the posterior mean of |image - scale * CTF * model|**2 to `out`, shell by shell.
 
@@ -83,7 +83,7 @@ def _residual(model, image, ctf, scale, shell, n_px, out):
         out[shell[p]] += c * c * model[2][p] - 2 * c * cross
 
 
-@compiled
+@inlined
 def _score_poses(i, products, norm, log_prior, images, grids, n_fine_px, rule, scratch, shift, value):
     """Score the children of particle i's significant coarse poses, group by group.
 
@@ -109,7 +109,7 @@ def _score_poses(i, products, norm, log_prior, images, grids, n_fine_px, rule, s
     return n_groups, n_poses, n_significant, shift, value
 
 
-@compiled
+@inlined
 def _with_room(kept, n_groups, n_kept):
     """Return the kept groups with room for so many groups and poses in all."""
     g_i, g_k, g_f, g_turn, g_start, shift, weight = kept
@@ -119,7 +119,7 @@ def _with_room(kept, n_groups, n_kept):
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def _keep_groups(i, here, rule, group_out, shift, value, images, grids, search, work, kept, counts, sums):
     """Append particle i's groups of significant poses to `kept`, and add up what they say of the image.
 
@@ -155,7 +155,7 @@ def _keep_groups(i, here, rule, group_out, shift, value, images, grids, search, 
     return retained
 
 
-@compiled
+@inlined
 def _scratch(n_k, n_h, n_t, n_px, real):
     """Return the work space of the scores of one particle: coarse poses, shifted images, groups."""
     n_groups = 4 * n_k * n_h
@@ -165,7 +165,7 @@ def _scratch(n_k, n_h, n_t, n_px, real):
     return ids, log_weights, rows, (k, f, turn, np.empty(n_groups + 1, np.int64))
 
 
-@compiled
+@inlined
 def _nothing_kept(real):
     g_i, g_k, g_f = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
     g_turn, g_start, shift = np.empty(256, np.int64), np.empty(257, np.int64), np.empty(1024, np.int64)

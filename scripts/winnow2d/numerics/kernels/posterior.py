@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import inlined
 
 
-@compiled
+@inlined
 def _shift_rows(y_re, y_im, phase_re, phase_im, t, n_px, row_re, row_im):
     for j in range(4 * t, 4 * t + 4):
         for p in range(n_px):
@@ -20,7 +20,7 @@ def _shift_rows(y_re, y_im, phase_re, phase_im, t, n_px, row_re, row_im):
             row_im[j, p] = y_re[p] * phase_im[j, p] + y_im[p] * phase_re[j, p]
 
 
-@compiled
+@inlined
 def _products(a_re, a_im, row_re, row_im, n_px, out):
     """Write out[0, j] = sum(a_re * row_re[j]) and out[1, j] = sum(a_im * row_im[j]) for four rows."""
     s0 = s1 = s2 = s3 = a_re[0] * 0
@@ -40,7 +40,7 @@ def _products(a_re, a_im, row_re, row_im, n_px, out):
     out[1, 0], out[1, 1], out[1, 2], out[1, 3] = u0, u1, u2, u3
 
 
-@compiled
+@inlined
 def _half_power(weight, a_re, a_im, n_px):
     total = weight[0] * 0
     for p in range(n_px):
@@ -48,7 +48,7 @@ def _half_power(weight, a_re, a_im, n_px):
     return 0.5 * total
 
 
-@compiled
+@inlined
 def fine_scores(ids, n_ids, shape, y_re, y_im, power, refs, phases, n_px, scale, log_prior, rows, out):
     """Write the log weights of all children of the coarse poses `ids`, group by group.
 
@@ -111,8 +111,10 @@ def fine_scores(ids, n_ids, shape, y_re, y_im, power, refs, phases, n_px, scale,
     return n_groups, n_poses
 
 
-@compiled
-def add_model_image(k, f, turn, refs, phase_re, phase_im, weight, image, ctf, n_scale_px, scale_mask, model, scale_sums):
+@inlined
+def add_model_image(
+    k, f, turn, refs, phase_re, phase_im, weight, image, ctf, n_scale_px, scale_mask, model, scale_sums
+):
     """Add one group's share to the particle's model image and to its intensity-scale sums.
 
     Parameters
@@ -148,7 +150,7 @@ def add_model_image(k, f, turn, refs, phase_re, phase_im, weight, image, ctf, n_
     scale_sums[1] += weight * square
 
 
-@compiled
+@inlined
 def add_phases(shifts, weights, phase_re, phase_im, n_px, out_re, out_im):
     """Write sum over poses of weight * phase factor of its shift; returns nothing."""
     out_re[:] = 0

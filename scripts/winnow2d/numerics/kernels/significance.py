@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import inlined
 
 N_BINS = 512
 
 
-@compiled
+@inlined
 def significant_weight(log_weights, n, log_span, total, fraction, max_count):
     """Return (the smallest log weight that is significant, how many there are).
 
@@ -53,7 +53,7 @@ def significant_weight(log_weights, n, log_span, total, fraction, max_count):
     return -log_span, seen
 
 
-@compiled
+@inlined
 def coarse_candidates(s1, s2, norm, log_prior, scale, two_fold, log_span, ids, log_weights):
     """Write the poses within `log_span` of the best one, and return (how many, their total weight, best).
 
