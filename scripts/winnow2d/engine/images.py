@@ -101,6 +101,8 @@ def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.rando
     for row, rng, spectrum in zip(noise.reshape(len(rngs), -1), rngs, sigma2, strict=True):
         draws = rng.standard_normal((2, len(plane.shell)))
         row[plane.flat_index] = (draws[0] + 1j * draws[1]) * np.sqrt(spectrum[plane.shell])
+    upper = noise[:, 1 : (box + 1) // 2, 0]
+    noise[:, box // 2 + 1 :, 0] = np.conj(upper[:, ::-1])  # Friedel mates of the column kx = 0
     return fourier.inverse(noise, box)
 
 
