@@ -121,6 +121,14 @@ class Changes:
 
 
 @dataclass
+class Moments:
+    """What VDAM remembers of its gradients: half spectra of the padded box (2 N x N + 1), origin at [0, 0]."""
+
+    first: np.ndarray  # (2, k, 2 N, N + 1) complex64, one per pseudo half-set; 0 before the first iteration
+    second: np.ndarray  # (k, 2 N, N + 1) float32; 1 before the first iteration
+
+
+@dataclass
 class Iteration:
     """Everything one iteration leaves behind: what run_itNNN_* say, and what continuing needs."""
 
@@ -132,6 +140,9 @@ class Iteration:
     sampling: Sampling
     changes: Changes
     n_left_out: int = 0  # particles without a finite weight: they kept their pose
+    batch_size: int = -1  # particles looked at in a mini-batch; -1: all
+    step_size: float = 0.0  # of VDAM's gradient
+    moments: Moments | None = None  # VDAM only
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from winnow2d.records import Iteration, Model, Particles
 logger = logging.getLogger(__name__)
 
 NOT_ESTIMATED = 999.0
+MOMENT_FILES = {"rlnGradMoment1": "_1moment.mrcs", "rlnGradMoment2": "_2moment.mrcs"}
 _WHOLE_BOXES = 10.0  # resolution written for shell 0, in boxes: finite, and read back as shell 0
 
 
@@ -47,6 +48,10 @@ def model_blocks(iteration: Iteration, classes_file: str) -> dict[str, Any]:
         )
     blocks: dict[str, Any] = {"model_general": _general(model, n_groups, len(iteration.optics))}
     blocks["model_classes"] = _class_table(model, classes_file)
+    if iteration.moments is not None:
+        for label, file in MOMENT_FILES.items():
+            named = classes_file.replace("_classes.mrcs", file)
+            blocks["model_classes"][label] = [f"{k + 1:06d}@{named}" for k in range(model.n_classes)]
     for k in range(model.n_classes):
         blocks[f"model_class_{k + 1}"] = _spectra(model, k)
     counts = np.bincount(particles.group_index, minlength=n_groups)

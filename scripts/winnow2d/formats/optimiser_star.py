@@ -107,6 +107,21 @@ _FIXED: dict[str, Any] = {
 }
 
 
+def _gradient(iteration: Iteration, options: Class2DOptions) -> dict[str, Any]:
+    """Return what differs between EM and VDAM; without moments no program may take the files for VDAM's."""
+    if iteration.moments is None:
+        return {}
+    return {
+        "rlnDoGradientRefine": True,
+        "rlnDoStochasticGradientDescent": True,
+        "rlnGradCurrentStepsize": float(iteration.step_size),
+        "rlnSgdMuFactor": 0.9,
+        "rlnSgdClassInactivityThreshold": 0.1,
+        "rlnSgdSubsetSize": int(iteration.batch_size),
+        "rlnMaximumSignificantPoses": 5 * options.nr_classes,
+    }
+
+
 def optimiser_blocks(
     stem: str, iteration: Iteration, options: Class2DOptions, own: OwnOptions
 ) -> dict[str, dict[str, Any]]:
@@ -128,7 +143,7 @@ def optimiser_blocks(
         "rlnCurrentIteration": int(iteration.number),
         "rlnNumberOfIterations": int(iteration.total),
     }
-    chosen = {
+    chosen = _gradient(iteration, options) | {
         "rlnRandomSeed": int(own.random_seed),
         "rlnParticleDiameter": float(options.particle_diameter),
         "rlnDoZeroMask": bool(options.do_zero_mask),

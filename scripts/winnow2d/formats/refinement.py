@@ -13,7 +13,8 @@ from winnow2d import __version__
 from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
 from winnow2d.formats.cells import number_of, text_of
-from winnow2d.formats.model_star import model_blocks, model_from_blocks
+from winnow2d.formats.model_star import MOMENT_FILES, model_blocks, model_from_blocks
+from winnow2d.formats.moments import read_moments, write_first_moments, write_second_moments
 from winnow2d.formats.mrc import ParticleStack, split_image_name, write_stack
 from winnow2d.formats.optimiser_star import TABLE, changes_from_table, optimiser_blocks
 from winnow2d.formats.particles import (
@@ -26,7 +27,11 @@ from winnow2d.formats.particles import (
 from winnow2d.formats.sampling_star import sampling_blocks, sampling_from_blocks
 from winnow2d.formats.star import read_star, write_star
 from winnow2d.options import Class2DOptions, OwnOptions
-from winnow2d.records import Iteration, Sampling
+from winnow2d.records import Iteration, Model, Moments, Sampling
+
+ITERATION_FILES = (
+    "optimiser.star", "sampling.star", "model.star", "data.star", "classes.mrcs", "1moment.mrcs", "2moment.mrcs",
+)  # fmt: skip
 
 
 def write_iteration(
@@ -72,6 +77,13 @@ def write_iteration(
             path, optimiser_blocks(stem, iteration, options, own), comments=comments
         ),
     }
+    if iteration.moments is not None:
+        moments = iteration.moments
+        first = {
+            f"{named}_1moment.mrcs": lambda path: write_first_moments(path, moments),
+            f"{named}_2moment.mrcs": lambda path: write_second_moments(path, moments),
+        }
+        writers = first | writers  # before the optimiser, which is the last
     if iteration.number == 0:
         del writers[f"{named}_sampling.star"]
     if model.unmasked_references is None:
@@ -83,7 +95,7 @@ def write_iteration(
 
 def remove_iteration(stem: str, number: int) -> None:
     """Delete the files of an iteration, the optimiser first, so that what is left never looks whole."""
-    for name in ("optimiser.star", "sampling.star", "model.star", "data.star", "classes.mrcs"):
+    for name in ITERATION_FILES:
         Path(f"{stem}_it{number:03d}_{name}").unlink(missing_ok=True)
 
 
@@ -116,9 +128,11 @@ def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
     number = int(number_of(optimiser, "rlnCurrentIteration", where=str(path)))
     particles, optics = particles_from_table(read_particle_table(files["rlnExperimentalDataStarFile"]))
     blocks = _model_tables(files["rlnModelStarFile"])
-    names = _reference_names(blocks["model_classes"], files["rlnModelStarFile"], path)
+    classes, model_path = blocks["model_classes"], files["rlnModelStarFile"]
+    names = _image_names(classes, "rlnReferenceImage", model_path, path)
     references = ParticleStack(names).read(np.arange(len(names)))
     model = model_from_blocks(blocks, references, particles, len(optics), str(files["rlnModelStarFile"]))
+    has_moments = set(MOMENT_FILES) <= set(classes.columns)
     return Iteration(
         number=number,
         total=int(number_of(optimiser, "rlnNumberOfIterations", number, where=str(path))),
@@ -127,7 +141,14 @@ def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
         optics=optics,
         sampling=_sampling(optimiser, number, path),
         changes=changes_from_table(optimiser, str(path)),
+        batch_size=int(number_of(optimiser, "rlnSgdSubsetSize", -1, where=str(path))),
+        moments=_moments(classes, model, model_path, path) if has_moments else None,
     )
+
+
+def _moments(classes: pd.DataFrame, model: Model, model_path: Path, optimiser_path: Path) -> Moments:
+    first, second = (_image_names(classes, label, model_path, optimiser_path) for label in MOMENT_FILES)
+    return read_moments(first, second, model.n_classes, model.box_px)
 
 
 def read_class_table(model_path: str | os.PathLike) -> pd.DataFrame:
@@ -161,11 +182,11 @@ def _model_tables(path: Path) -> dict[str, pd.DataFrame]:
     return blocks if "model_optics_group_1" in blocks else read_star(path)
 
 
-def _reference_names(classes: pd.DataFrame, model_path: Path, optimiser_path: Path) -> list[str]:
-    """Return number@file of each class average, with the file as it is found from here."""
-    if "rlnReferenceImage" not in classes.columns:
-        raise StarError(f"{model_path}: table data_model_classes has no column rlnReferenceImage")
-    pairs = [split_image_name(name) for name in classes["rlnReferenceImage"]]
+def _image_names(classes: pd.DataFrame, label: str, model_path: Path, optimiser_path: Path) -> list[str]:
+    """Return number@file of each class average or moment, with the file as it is found from here."""
+    if label not in classes.columns:
+        raise StarError(f"{model_path}: table data_model_classes has no column {label}")
+    pairs = [split_image_name(name) for name in classes[label]]
     found = {file: _find(file, optimiser_path) for file in {file for _, file in pairs}}
     return [f"{number + 1}@{found[file]}" for number, file in pairs]
 

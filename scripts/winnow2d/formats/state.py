@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles, Sampling
+from winnow2d.records import Changes, Iteration, Model, Moments, OpticsGroup, Particles, Sampling
 
 from .atomic import replaced
 
 STATE_FILE = "winnow_state.npz"
 _PARTS: dict[str, Any] = {"model": Model, "particles": Particles, "sampling": Sampling, "changes": Changes}
+_SCALARS = ("number", "total", "n_left_out", "batch_size", "step_size")
 
 
 def fingerprint(*parts: object) -> str:
@@ -55,7 +56,9 @@ def save_state(directory: str | os.PathLike, iteration: Iteration, mark: str) ->
                 arrays[key] = value
             else:
                 scalars[key] = value
-    scalars |= {"number": iteration.number, "total": iteration.total, "n_left_out": iteration.n_left_out}
+    scalars |= {name: getattr(iteration, name) for name in _SCALARS}
+    if iteration.moments is not None:
+        arrays |= {"moments.first": iteration.moments.first, "moments.second": iteration.moments.second}
     scalars["optics"] = [dataclasses.asdict(group) for group in iteration.optics]
     arrays["scalars"] = np.frombuffer(json.dumps(scalars, default=float).encode(), dtype=np.uint8)
     with replaced(Path(directory) / STATE_FILE) as [temporary], temporary.open("wb") as file:
@@ -90,6 +93,5 @@ def _iteration(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> Iterat
         )
         records[name] = record(**dict(values))
     optics = [OpticsGroup(**group) for group in scalars["optics"]]
-    return Iteration(
-        number=scalars["number"], total=scalars["total"], n_left_out=scalars["n_left_out"], optics=optics, **records
-    )
+    moments = Moments(arrays["moments.first"], arrays["moments.second"]) if "moments.first" in arrays else None
+    return Iteration(optics=optics, moments=moments, **records, **{name: scalars[name] for name in _SCALARS})
