@@ -105,7 +105,6 @@ def test_threads_change_no_byte(particles, precision):
     assert differences(run(particles, 3, own=own), run(particles, 3, own=own, n_threads=2)) == []
 
 
-@pytest.mark.xfail(reason="the mask of the intensity scale is a transposed array, unless there is one class")
 def test_loops_are_compiled_for_rows_in_memory_order(particles):
     """Another layout is another compilation of some ten seconds, and strides in the innermost loops."""
     run(particles, 1)

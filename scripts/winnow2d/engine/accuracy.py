@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.rotation import rotation_table
@@ -48,7 +49,7 @@ def expected_accuracies(
     Parameters
     ----------
     spectra : (k, m) complex array
-        Padded half spectra of the references.
+        Padded half spectra of the references, on any device; everything else is numpy's, as the work is.
     usable : (k,) bool array
         Classes to estimate; the others get 999.
     psi_deg : (i,) array
@@ -68,6 +69,7 @@ def expected_accuracies(
     chosen = np.flatnonzero(usable)
     if not len(chosen) or not len(psi_deg):
         return rotation, offset, orientability
+    spectra = to_host(spectra)
     along_x = rng.random((len(psi_deg), len(chosen))) < 0.5
     angles, shifts = np.zeros(len(chosen)), np.zeros(len(chosen))
     for i, psi in enumerate(psi_deg):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from winnow2d.errors import ConfigError, ImageError
-from winnow2d.numerics.arrays import real_dtype
+from winnow2d.numerics.arrays import device_module, real_dtype, to_host
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.masks import soft_circle
 from winnow2d.options import Class2DOptions, OwnOptions
@@ -20,11 +20,12 @@ from . import iteration as steps
 from .images import MASK_EDGE_PX, transfer_functions
 from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, particle_mask_radius_px
 from .masking import masked
-from .parallel import chunks, one_blas_thread
+from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
 
 logger = logging.getLogger(__name__)
+Array = Any
 _CTF_CACHE_BYTES = 2**30
 
 
@@ -67,7 +68,8 @@ class Classifier:
         iteration: Iteration | None = None,
         n_threads: int = 1,
     ):
-        _check(particles, optics, class2d)
+        _check(particles, optics, class2d, own)
+        self.xp = device_module(own.device)
         self.stack, self.optics = stack, optics
         self.class2d, self.own, self.n_threads = class2d, own, n_threads
         self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
@@ -77,9 +79,9 @@ class Classifier:
         radius = particle_mask_radius_px(class2d.particle_diameter, self.pixel_size_ang, self.box_px)
         self.max_significant = 0 if self.keeps_quirks else 5 * class2d.nr_classes
         self.mask = soft_circle(self.box_px, radius, MASK_EDGE_PX)
-        self.chunks = chunks(np.arange(len(particles)))
+        self.chunks = chunks(np.arange(len(particles)), CHUNK if self.xp is np else DEVICE_CHUNK)
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
-        self._ctf_cache: dict[int, np.ndarray] = {}
+        self._ctf_cache: dict[int, Array] = {}
         self._may_cache = len(particles) * len(self.plane.kx) * self.dtype.itemsize <= _CTF_CACHE_BYTES
         # A class number in the input is another job's, or a picking template's.
         self._particles = replace(particles, class_index=np.full(len(particles), -1))
@@ -111,7 +113,7 @@ class Classifier:
         """Return images (n, y, x) in the precision of the run."""
         return self.stack.read(rows).astype(self.dtype, copy=False)
 
-    def ctf(self, chunk: int, particles: Particles) -> np.ndarray:
+    def ctf(self, chunk: int, particles: Particles) -> Array:
         """Return the CTFs (n, p) of a chunk on the whole half plane; kept in memory if all of them fit."""
         if chunk in self._ctf_cache:
             return self._ctf_cache[chunk]
@@ -120,13 +122,14 @@ class Classifier:
             self._ctf_cache[chunk] = values
         return values
 
-    def ctf_of(self, rows: np.ndarray, particles: Particles) -> np.ndarray:
-        """Return the CTFs (n, p) of some particles on the whole half plane."""
+    def ctf_of(self, rows: np.ndarray, particles: Particles) -> Array:
+        """Return the CTFs (n, p) of some particles on the whole half plane, on the device of the run."""
         n_px = len(self.plane.kx)
         if not self.class2d.do_ctf_correction:
-            return np.ones((len(rows), n_px), self.dtype)
+            return self.xp.ones((len(rows), n_px), self.dtype)
         intact = self.class2d.ctf_intact_first_peak
-        return transfer_functions(particles, rows, self.optics, self.plane, n_px, intact).astype(self.dtype)
+        values = transfer_functions(particles, rows, self.optics, self.plane, n_px, intact, self.xp)
+        return values.astype(self.dtype)
 
     def _first(self) -> Iteration:
         """Return iteration 0: noise from the first images, references from random angles."""
@@ -139,7 +142,7 @@ class Classifier:
             usable = np.isfinite(images).all(axis=(1, 2))
             images = images[usable]
             noise.add(masked(images, self.mask) if self.class2d.do_zero_mask else images)
-            averages.add(images, self.ctf_of(part[usable], particles))
+            averages.add(images, to_host(self.ctf_of(part[usable], particles)))
         references = averages.references(self.mask, self.class2d.particle_diameter / self.pixel_size_ang)
         if not np.isfinite(references).all() or not noise.n_images:
             raise ImageError("None of the first images can be used: all hold NaN or infinite pixels")
@@ -172,7 +175,7 @@ class Classifier:
         )
 
 
-def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions) -> None:
+def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions, own: OwnOptions) -> None:
     """Raise ConfigError with every reason why these options cannot run on these particles."""
     problems = []
     if not class2d.do_em:
@@ -194,5 +197,9 @@ def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOpti
         )
     if len(particles) < class2d.nr_classes:
         problems.append(f"class2d.nr_classes: {class2d.nr_classes} classes for {len(particles)} particles")
+    try:
+        device_module(own.device)
+    except RuntimeError as error:
+        problems.append(str(error))
     if problems:
         raise ConfigError(*problems)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.kernels.chunk import weigh_chunk
+from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.shells import round_half_away
 
 from .images import Spectra
 from .projections import Projections
 from .sampling import SearchGrid
 
+Array = Any
 LOG_SPAN = 25.0  # coarse poses e**-25 below the best hold less than a millionth of the weight
 SIGNIFICANT_FRACTION = 0.999  # RELION's --adaptive_fraction
 MIN_SIGNAL_FOR_SCALE = 3.0  # data_vs_prior above which a shell counts for the intensity scale
@@ -22,7 +25,7 @@ MIN_SIGNAL_FOR_SCALE = 3.0  # data_vs_prior above which a shell counts for the i
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is the same for all particles of an iteration.
+    """What is the same for all particles of an iteration; phases and `scale_mask` are on the device.
 
     Attributes
     ----------
@@ -36,10 +39,10 @@ class Comparison:
     grid: SearchGrid
     plane: HalfPlane
     projections: Projections
-    coarse_phases: tuple[np.ndarray, np.ndarray]
-    fine_phases: tuple[np.ndarray, np.ndarray]
+    coarse_phases: tuple[Array, Array]
+    fine_phases: tuple[Array, Array]
     shell: np.ndarray
-    scale_mask: np.ndarray
+    scale_mask: Array
     n_scale_px: np.ndarray
     sigma2_noise: np.ndarray
     prior_px: np.ndarray
@@ -64,6 +67,8 @@ class Comparison:
 class ChunkSums:
     """Posteriors of a chunk of particles and everything the M-step needs of it.
 
+    What back-projection takes, `groups` and the last three, stays on the device; the rest is numpy's.
+
     Attributes
     ----------
     class_index, psi_deg, offset_px, max_probability, n_significant : (n,) arrays, offset (n, 2)
@@ -87,10 +92,10 @@ class ChunkSums:
     noise: np.ndarray
     scale_sums: np.ndarray
     class_sums: np.ndarray
-    groups: tuple[np.ndarray, ...]
-    data_re: np.ndarray
-    data_im: np.ndarray
-    power: np.ndarray
+    groups: tuple[Array, ...]
+    data_re: Array
+    data_im: Array
+    power: Array
 
 
 def compare_with(
@@ -112,11 +117,12 @@ def compare_with(
     max_significant : int
         Largest number of significant coarse poses of a particle; 0 is no limit.
     """
-    dtype = projections.fine_re.dtype
+    dtype, xp = projections.fine_re.dtype, array_module(projections.fine_re)
+    there = plane.on(xp)
     n_coarse, n_px = plane.n_within(sizes_px[0] / 2), plane.n_within(sizes_px[2] / 2)
 
-    def phases(shifts: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        values = shift_phases(plane.kx[:n], plane.ky[:n], shifts, plane.box_px)
+    def phases(shifts: np.ndarray, n: int) -> tuple[Array, Array]:
+        values = shift_phases(there.kx[:n], there.ky[:n], xp.asarray(shifts), plane.box_px)
         return values.real.astype(dtype), values.imag.astype(dtype)
 
     counts = data_vs_prior[:, plane.shell[:n_px]] > MIN_SIGNAL_FOR_SCALE
@@ -128,7 +134,7 @@ def compare_with(
         coarse_phases=phases(grid.searched_shifts_px, n_coarse),
         fine_phases=phases(grid.fine_shifts_px, n_px),
         shell=plane.shell[:n_px],
-        scale_mask=counts.astype(dtype),
+        scale_mask=xp.asarray(np.ascontiguousarray(counts), dtype=dtype),
         n_scale_px=last.astype(np.int64),
         sigma2_noise=sigma2_noise,
         prior_px=prior_px,
@@ -139,8 +145,8 @@ def compare_with(
 
 
 def coarse_products(
-    compared: Comparison, weighted_re: np.ndarray, weighted_im: np.ndarray, power: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    compared: Comparison, weighted_re: Array, weighted_im: Array, power: Array
+) -> tuple[Array, Array, Array]:
     """Return the dense products of the coarse pass: (k, h, n, t) twice, and the norms (k, h, n).
 
     Parameters
@@ -164,10 +170,47 @@ def coarse_products(
     return s1, s2, norm
 
 
+def _compared_images(compared: Comparison, spectra: Spectra, ctf: Array, sigma2: np.ndarray) -> tuple[Array, ...]:
+    """Return 1 / sigma2, then the images as the kernels take them: y_re, y_im, power, x_re, x_im, ctf; each (n, p)."""
+    xp, n_px, dtype = array_module(spectra.masked), compared.n_px, compared.dtype
+    weight = xp.asarray(1 / sigma2)[:, compared.plane.on(xp).shell[:n_px]].astype(dtype)
+    ctf = xp.ascontiguousarray(ctf[:, :n_px], dtype=dtype)
+    x_re = xp.ascontiguousarray(spectra.masked.real[:, :n_px], dtype=dtype)
+    x_im = xp.ascontiguousarray(spectra.masked.imag[:, :n_px], dtype=dtype)
+    compared_weight = weight.copy()
+    compared_weight[:, 0] = 0  # the origin is not compared
+    weighted_re, weighted_im = ctf * x_re * compared_weight, ctf * x_im * compared_weight
+    return weight, weighted_re, weighted_im, ctf**2 * compared_weight, x_re, x_im, ctf
+
+
+def _weigh(
+    compared: Comparison, images: tuple[Array, ...], scale: Array, old_offset_px: np.ndarray, log_prior: np.ndarray
+) -> tuple[Any, ...]:
+    """Return what the kernel `weigh_chunk` says of a chunk: its dense products, then its posteriors."""
+    projections, grid = compared.projections, compared.grid
+    xp, n_px = array_module(scale), compared.n_px
+    s1, s2, norm = coarse_products(compared, *images[:3])
+    fine = (projections.fine_re, projections.fine_im, *compared.fine_phases)
+    n_fine_px = min(compared.plane.n_within(compared.fine_size_px / 2), n_px)
+    return kernels_of(norm).weigh_chunk(
+        (s1, s2),
+        norm,
+        xp.asarray(log_prior),
+        (*images, scale, xp.asarray(old_offset_px, dtype=np.float64)),
+        (*fine, compared.shell, compared.scale_mask, compared.n_scale_px),
+        (xp.asarray(grid.fine_shifts_px), xp.asarray(compared.prior_px)),
+        (n_fine_px, n_px, compared.plane.n_shells),
+        grid.two_fold,
+        SIGNIFICANT_FRACTION,
+        compared.max_significant,
+        LOG_SPAN,
+    )
+
+
 def expect(
     compared: Comparison,
     spectra: Spectra,
-    ctf: np.ndarray,
+    ctf: Array,
     scale: np.ndarray,
     optics_group: np.ndarray,
     old_offset_px: np.ndarray,
@@ -178,42 +221,21 @@ def expect(
     Parameters
     ----------
     spectra : Spectra of n particles
-    ctf : (n, p) array, at least as many pixels as the M-step uses
+    ctf : (n, p) array, at least as many pixels as the M-step uses, on the device of the spectra
     scale : (n,) array, intensity scale of each particle's group
     optics_group : (n,) int array
     old_offset_px : (n, 2) array, rounded
     log_prior : (n, k, t) float64 array
     """
-    n_px, dtype, plane = compared.n_px, compared.dtype, compared.plane
+    xp, n_px, grid = array_module(spectra.masked), compared.n_px, compared.grid
     sigma2 = compared.sigma2_noise[optics_group]  # (n, s)
-    weight = (1 / sigma2)[:, compared.shell].astype(dtype)
-    ctf = np.ascontiguousarray(ctf[:, :n_px], dtype=dtype)
-    x_re = np.ascontiguousarray(spectra.masked.real[:, :n_px], dtype=dtype)
-    x_im = np.ascontiguousarray(spectra.masked.imag[:, :n_px], dtype=dtype)
-    compared_weight = weight.copy()
-    compared_weight[:, 0] = 0  # the origin is not compared
-    weighted_re, weighted_im = ctf * x_re * compared_weight, ctf * x_im * compared_weight
-    power = ctf**2 * compared_weight
-    s1, s2, norm = coarse_products(compared, weighted_re, weighted_im, power)
-    projections, grid = compared.projections, compared.grid
-    n_fine_px = plane.n_within(compared.fine_size_px / 2)
-    sizes = (min(n_fine_px, n_px), n_px, plane.n_shells)
-    poses, values, residual, scale_sums, class_sums, groups, start, shift, posterior = weigh_chunk(
-        (s1, s2),
-        norm,
-        log_prior,
-        (weighted_re, weighted_im, power, x_re, x_im, ctf, scale.astype(dtype), old_offset_px.astype(np.float64)),
-        (projections.fine_re, projections.fine_im, *compared.fine_phases, compared.shell)
-        + (compared.scale_mask, compared.n_scale_px),
-        (grid.fine_shifts_px, compared.prior_px),
-        sizes,
-        grid.two_fold,
-        SIGNIFICANT_FRACTION,
-        compared.max_significant,
-        LOG_SPAN,
-    )
+    weight, *images = _compared_images(compared, spectra, ctf, sigma2)
+    scale_there = xp.asarray(scale, dtype=compared.dtype)
+    weighed = _weigh(compared, tuple(images), scale_there, old_offset_px, log_prior)
+    poses, values, residual, scale_sums, class_sums = (to_host(part) for part in weighed[:5])
     noise, evidence, residual_norm = _own_terms(compared, spectra, sigma2, values, residual)
-    data_weight = ctf * weight * scale[:, None].astype(dtype)
+    ctf = images[5]
+    data_weight = ctf * weight * scale_there[:, None]
     return ChunkSums(
         class_index=poses[:, 0],
         psi_deg=grid.psi_deg(poses[:, 1], poses[:, 2]),
@@ -226,10 +248,10 @@ def expect(
         noise=noise,
         scale_sums=scale_sums,
         class_sums=class_sums,
-        groups=(*groups, start, shift, posterior),
+        groups=(*weighed[5], *weighed[6:]),
         data_re=data_weight * spectra.unmasked.real[:, :n_px],
         data_im=data_weight * spectra.unmasked.imag[:, :n_px],
-        power=data_weight * ctf * scale[:, None].astype(dtype),
+        power=data_weight * ctf * scale_there[:, None],
     )
 
 
@@ -240,7 +262,7 @@ def _windowed_power(spectra: Spectra, plane: HalfPlane, size_px: int) -> tuple[n
     counts = np.bincount(plane.shell, minlength=plane.n_shells)[: half + 1].astype(np.float64)
     if size_px < plane.box_px:
         outside = plane.outside_window(size_px)
-        cut = spectra.masked[:, outside]
+        cut = to_host(spectra.masked[:, array_module(spectra.masked).asarray(outside)])
         power[:, half] -= (cut.real.astype(np.float64) ** 2 + cut.imag.astype(np.float64) ** 2).sum(axis=1)
         counts[half] -= len(outside)
     return power, counts

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from winnow2d.numerics import fourier
+from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.masks import fill_solvent
 from winnow2d.numerics.shells import shell_sums
 from winnow2d.records import OpticsGroup, Particles
 
+Array = Any
 MASK_EDGE_PX = 5.0  # RELION's width of the soft edge of the particle mask
 
 
@@ -23,19 +27,19 @@ class Spectra:
 
     Attributes
     ----------
-    masked, unmasked : (n, p) complex arrays
+    masked, unmasked : (n, p) complex arrays, on the device
         Half planes in the order of `HalfPlane`, the masked one for likelihood and noise, the unmasked one
         for the class averages.
-    power : (n, s) float64 array
+    power : (n, s) float64 array of numpy
         Sum of |masked|**2 per shell over the whole half plane.
     """
 
-    masked: np.ndarray
-    unmasked: np.ndarray
+    masked: Array
+    unmasked: Array
     power: np.ndarray
 
 
-def shifted(images: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
+def shifted(images: Array, shift_px: np.ndarray) -> Array:
     """Return images moved by whole pixels; what enters from outside is zero.
 
     Parameters
@@ -45,9 +49,9 @@ def shifted(images: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
     """
     if not shift_px.any():
         return images
-    moved = np.zeros_like(images)
+    moved = array_module(images).zeros_like(images)
     box = images.shape[-1]
-    for image, out, (dx, dy) in zip(images, moved, shift_px, strict=True):
+    for image, out, (dx, dy) in zip(images, moved, shift_px.tolist(), strict=True):
         if abs(dx) < box and abs(dy) < box:
             out[max(dy, 0) : box + min(dy, 0), max(dx, 0) : box + min(dx, 0)] = image[
                 max(-dy, 0) : box + min(-dy, 0), max(-dx, 0) : box + min(-dx, 0)
@@ -55,26 +59,27 @@ def shifted(images: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
     return moved
 
 
-def half_plane_spectra(images: np.ndarray, plane: HalfPlane, n_px: int | None = None) -> np.ndarray:
+def half_plane_spectra(images: Array, plane: HalfPlane, n_px: int | None = None) -> Array:
     """Return the centred half planes (n, p) of images (n, y, x), at most the first `n_px` pixels."""
-    index, sign = plane.flat_index[:n_px], plane.sign[:n_px]
+    there = plane.on(array_module(images))
+    index, sign = there.flat_index[:n_px], there.sign[:n_px]
     spectra = fourier.forward(images).reshape(len(images), -1)[:, index]
     return spectra * sign.astype(images.dtype)
 
 
 def prepare(
-    images: np.ndarray,
+    images: Array,
     norm_factor: np.ndarray,
     shift_px: np.ndarray,
     mask: np.ndarray,
     plane: HalfPlane,
     solvent_noise: np.ndarray | None = None,
 ) -> Spectra:
-    """Return the spectra of a chunk of raw images.
+    """Return the spectra of a chunk of raw images, on the device the images are on.
 
     Parameters
     ----------
-    images : (n, y, x) float array
+    images : (n, y, x) float array; everything else comes as numpy arrays
     norm_factor : (n,) array
         Average norm correction over the particle's own.
     shift_px : (n, 2) int array
@@ -83,15 +88,16 @@ def prepare(
     solvent_noise : (n, y, x) array, optional
         What stands outside the mask; the average of the surroundings if not given.
     """
-    images = shifted(images * norm_factor[:, None, None].astype(images.dtype), shift_px)
-    soft = mask.astype(images.dtype)
+    xp = array_module(images)
+    images = shifted(images * xp.asarray(norm_factor[:, None, None], dtype=images.dtype), shift_px)
+    soft = xp.asarray(mask, dtype=images.dtype)
     if solvent_noise is None:
         masked_images = fill_solvent(images, soft)
     else:
-        masked_images = images * soft + (1 - soft) * solvent_noise.astype(images.dtype)
+        masked_images = images * soft + (1 - soft) * xp.asarray(solvent_noise, dtype=images.dtype)
     masked = half_plane_spectra(masked_images, plane)
     power = shell_sums(masked.real**2 + masked.imag**2, plane.shell, plane.n_shells)
-    return Spectra(masked, half_plane_spectra(images, plane), power)
+    return Spectra(masked, half_plane_spectra(images, plane), to_host(power))
 
 
 def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.random.Generator]) -> np.ndarray:
@@ -113,26 +119,27 @@ def transfer_functions(
     plane: HalfPlane,
     n_px: int,
     intact_first_peak: bool,
-) -> np.ndarray:
-    """Return the CTFs (n, p) of some particles on the first `n_px` pixels, float64."""
-    values = np.empty((len(rows), n_px))
+    xp: ModuleType = np,
+) -> Array:
+    """Return the CTFs (n, p) of some particles on the first `n_px` pixels, float64, made by module `xp`."""
+    values, there = xp.empty((len(rows), n_px)), plane.on(xp)
     for g in np.unique(particles.optics_group[rows]):
         group = optics[g]
         here = np.flatnonzero(particles.optics_group[rows] == g)
         at = rows[here]
         length = group.box_px * group.pixel_size_ang
-        values[here] = ctf_values(
-            plane.kx[:n_px] / length,
-            plane.ky[:n_px] / length,
-            particles.defocus_u_ang[at, None],
-            particles.defocus_v_ang[at, None],
-            particles.defocus_angle_deg[at, None],
+        values[xp.asarray(here)] = ctf_values(
+            there.kx[:n_px] / length,
+            there.ky[:n_px] / length,
+            xp.asarray(particles.defocus_u_ang[at, None]),
+            xp.asarray(particles.defocus_v_ang[at, None]),
+            xp.asarray(particles.defocus_angle_deg[at, None]),
             group.voltage_kv,
             group.spherical_aberration_mm,
             group.amplitude_contrast,
-            particles.phase_shift_deg[at, None],
-            particles.ctf_bfactor_ang2[at, None],
-            particles.ctf_scale[at, None],
+            xp.asarray(particles.phase_shift_deg[at, None]),
+            xp.asarray(particles.ctf_bfactor_ang2[at, None]),
+            xp.asarray(particles.ctf_scale[at, None]),
             intact_first_peak,
         )
     return values

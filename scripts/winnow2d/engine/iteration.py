@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from winnow2d.numerics.arrays import to_host
 from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
 
 from . import maximisation
@@ -51,7 +52,7 @@ def iterate(
         sampling = coarser(sampling, float(accuracies[0].min()), float(accuracies[1].min()))
     grid = search_grid(sampling, run.pixel_size_ang)
     sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px)
-    projections = project(old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads)
+    projections = project(old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads, run.xp)
     compared = compare_with(
         projections, grid, run.plane, (*sizes, size_px),
         old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
@@ -91,7 +92,7 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, chunk: i
         rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
         noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
-    spectra = prepare(run.read(rows), norm_factor, offset_px, run.mask, run.plane, noise)
+    spectra = prepare(run.xp.asarray(run.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise)
     return expect(
         compared,
         spectra,
@@ -199,12 +200,13 @@ def _accuracies(
     )
     if projections is None:
         grid = search_grid(sampling, run.pixel_size_ang)
-        projections = project(old.model.references, grid, run.plane, (compared_px, size_px), run.dtype, run.n_threads)
+        sizes_px = (compared_px, size_px)
+        projections = project(old.model.references, grid, run.plane, sizes_px, run.dtype, run.n_threads, run.xp)
     rng = run.rng(_ACCURACY, old.number + 1)
     rows = np.sort(rng.permutation(len(old.particles))[:N_PARTICLES])
     n_px = run.plane.n_within(compared_px / 2)
     sigma2 = old.model.sigma2_noise[old.particles.optics_group[rows]][:, run.plane.shell[:n_px]]
-    weights = run.ctf_of(rows, old.particles)[:, :n_px].astype(np.float64) ** 2 / sigma2
+    weights = to_host(run.ctf_of(rows, old.particles))[:, :n_px].astype(np.float64) ** 2 / sigma2
     weights[:, 0] = 0
     least = _MIN_FRACTION_FOR_ACCURACY if run.keeps_quirks else 0.1 / old.model.n_classes
     usable = old.model.pdf_class >= least

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.kernels.backproject import rotate_back_one
+from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.masks import positive_centre_of_mass
 from winnow2d.numerics.projector import make_hermitian, reconstruct, signal_to_noise
 from winnow2d.numerics.rotation import padded_shape
 
-from .parallel import ordered_map
+from .parallel import for_each
 from .projections import Projections
 from .sums import Sums
 
+Array = Any
 MIN_SIGMA2_OFFSET_ANG2 = 2.0  # RELION's --min_sigma2_offset
 MIN_CLASS_WEIGHT = 1e-6  # a class with less keeps its reference
 
 
-def rotate_back(sums: Sums, projections: Projections, box_px: int, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the class sums on their padded grids, Hermitian: data (k, m) complex128, weight (k, m) float64."""
+def rotate_back(sums: Sums, projections: Projections, box_px: int, n_threads: int) -> tuple[Array, Array]:
+    """Return the class sums on their padded grids, Hermitian: data (k, m) complex128, weight (k, m) float64.
+
+    They lie where the sums are.
+    """
     rows, columns = padded_shape(box_px)
-    data = np.zeros((len(sums.weight), rows * columns), np.complex128)
-    weight = np.zeros(data.shape)
-    table = projections.fine_table
-
-    def one(k: int) -> None:
-        rotate_back_one(
-            sums.data_re[k], sums.data_im[k], sums.weight[k],
-            table.index, table.fraction, table.sign, data[k], weight[k],
-        )  # fmt: skip
-
-    for _ in ordered_map(one, range(len(data)), n_threads):
-        pass
+    unrotated = (sums.data_re, sums.data_im, sums.weight)
+    data, weight = kernels_of(sums.weight).rotate_back(
+        unrotated, projections.fine_table, rows * columns, for_each(n_threads)
+    )
     make_hermitian(data, weight, box_px)
     return data, weight
 
@@ -60,7 +59,8 @@ def update_references(
     """
     box, radius = old.shape[-1], size_px // 2
     data, weight = rotate_back(sums, projections, box, n_threads)
-    sigma2_reference, data_vs_prior, coverage = signal_to_noise(weight, projections.tau2, tau2_fudge, box, radius)
+    spectra = signal_to_noise(weight, projections.tau2, tau2_fudge, box, radius)
+    sigma2_reference, data_vs_prior, coverage = (to_host(part) for part in spectra)
     references = np.empty(old.shape)
 
     def one(k: int) -> None:
@@ -68,10 +68,9 @@ def update_references(
             references[k] = old[k]
         else:
             prior = tau2_fudge * projections.tau2[k : k + 1]
-            references[k] = reconstruct(data[k : k + 1], weight[k : k + 1], box, radius, prior)[0]
+            references[k] = to_host(reconstruct(data[k : k + 1], weight[k : k + 1], box, radius, prior)[0])
 
-    for _ in ordered_map(one, range(len(old)), n_threads):
-        pass
+    for_each(n_threads)(one, range(len(old)))
     return references, sigma2_reference, data_vs_prior, coverage
 
 

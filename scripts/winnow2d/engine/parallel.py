@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 CHUNK = 32  # particles of one dense product; part of the result's bytes, so never a setting
+DEVICE_CHUNK = 256  # the same on a GPU, which is slow at many small pieces
 CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
 
 Item = TypeVar("Item")
@@ -25,14 +26,24 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_thr
         yield from pool.map(function, items)
 
 
+def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
+    """Return what calls a function with every item, on `n_threads` threads."""
+
+    def call(function: Callable[[Item], object], items: Iterable[Item]) -> None:
+        for _ in ordered_map(function, items, n_threads):
+            pass
+
+    return call
+
+
 def one_blas_thread() -> threadpool_limits:
     """Return a context in which matrix products use one thread each, so that their bytes do not depend on cores."""
     return threadpool_limits(limits=1)
 
 
-def chunks(rows: np.ndarray) -> list[np.ndarray]:
+def chunks(rows: np.ndarray, size: int = CHUNK) -> list[np.ndarray]:
     """Return consecutive chunks of particle rows."""
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def batches(parts: Sequence[Item]) -> list[Sequence[Item]]:

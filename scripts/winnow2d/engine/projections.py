@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from winnow2d.numerics.arrays import complex_dtype, to_host
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.kernels.backproject import rotate_one
+from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.projector import padded_spectra, spectrum_power
 from winnow2d.numerics.rotation import RotationTable, rotation_table
 
-from .parallel import ordered_map
+from .parallel import for_each
 from .sampling import SearchGrid
+
+Array = Any
 
 
 @dataclass(frozen=True)
 class Projections:
-    """Rotated references as the products of the E-step want them.
+    """Rotated references as the products of the E-step want them; all but `tau2` on the device.
 
     Attributes
     ----------
@@ -32,28 +37,19 @@ class Projections:
         Power of the references per component: the prior of the M-step.
     """
 
-    coarse_re: np.ndarray
-    coarse_im: np.ndarray
-    coarse_half_power: np.ndarray
-    fine_re: np.ndarray
-    fine_im: np.ndarray
+    coarse_re: Array
+    coarse_im: Array
+    coarse_half_power: Array
+    fine_re: Array
+    fine_im: Array
     fine_table: RotationTable
-    spectra: np.ndarray
+    spectra: Array
     tau2: np.ndarray
 
 
-def rotated(
-    spectra: np.ndarray, table: RotationTable, map_classes: Callable[..., object]
-) -> tuple[np.ndarray, np.ndarray]:
+def rotated(spectra: Array, table: RotationTable, map_classes: Callable[..., object]) -> tuple[Array, Array]:
     """Return real and imaginary parts (k, f, p) of all references at all angles of a table."""
-    shape = (len(spectra), *table.sign.shape)
-    out_re = np.empty(shape, table.fraction.dtype)
-    out_im = np.empty_like(out_re)
-    map_classes(
-        lambda k: rotate_one(spectra[k], table.index, table.fraction, table.sign, out_re[k], out_im[k]),
-        range(len(spectra)),
-    )
-    return out_re, out_im
+    return kernels_of(spectra).rotate(spectra, table, map_classes)
 
 
 def project(
@@ -63,6 +59,7 @@ def project(
     sizes_px: tuple[int, int],
     dtype: np.dtype,
     n_threads: int,
+    xp: ModuleType = np,
 ) -> Projections:
     """Return the references rotated for one iteration.
 
@@ -71,19 +68,18 @@ def project(
     references : (k, y, x) array
     sizes_px : (coarse, full)
         Window widths of the coarse pass and of the M-step.
+    xp : module
+        numpy or cupy: where the projections are made, and stay.
     """
     coarse_px, size_px = sizes_px
-    spectra = padded_spectra(references.astype(np.float64), size_px // 2)
-    tau2 = spectrum_power(spectra, plane.box_px, size_px // 2)
-    spectra = spectra.astype(np.result_type(dtype, np.complex64))
+    spectra = padded_spectra(xp.asarray(references, dtype=np.float64), size_px // 2)
+    tau2 = to_host(spectrum_power(spectra, plane.box_px, size_px // 2))
+    spectra = spectra.astype(complex_dtype(dtype))
     n_coarse, n_px = plane.n_within(coarse_px / 2), plane.n_within(size_px / 2)
 
-    def map_classes(function: Callable[[int], object], classes: range) -> None:
-        for _ in ordered_map(function, classes, n_threads):
-            pass
-
-    coarse = rotated(spectra, rotation_table(plane, n_coarse, grid.coarse_psi_deg, dtype), map_classes)
-    fine_table = rotation_table(plane, n_px, grid.fine_psi_deg, dtype)
+    map_classes = for_each(n_threads)
+    coarse = rotated(spectra, rotation_table(plane, n_coarse, grid.coarse_psi_deg, dtype, xp), map_classes)
+    fine_table = rotation_table(plane, n_px, grid.fine_psi_deg, dtype, xp)
     fine = rotated(spectra, fine_table, map_classes)
     coarse_re, coarse_im = (part.reshape(-1, n_coarse) for part in coarse)
     return Projections(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from winnow2d.numerics.kernels.backproject import add_groups
+from winnow2d.numerics.arrays import array_module
+from winnow2d.numerics.kernels import kernels_of
 
 from .expectation import ChunkSums, Comparison
-from .parallel import ordered_map
+from .parallel import for_each
+
+Array = Any
 
 
 @dataclass
@@ -20,7 +24,7 @@ class Sums:
     Attributes
     ----------
     data_re, data_im, weight : (k, f, p) arrays
-        Un-rotated back-projections per class and angle.
+        Un-rotated back-projections per class and angle, on the device; everything else is numpy's.
     noise : (g, s); noise_weight : (g,)
     signal_cross, signal_square : (m,) arrays, per intensity group
     class_sums : (k, 4) array: weight, offset x, offset y, squared distance to the prior centre (px)
@@ -28,9 +32,9 @@ class Sums:
     n_weighed : int
     """
 
-    data_re: np.ndarray
-    data_im: np.ndarray
-    weight: np.ndarray
+    data_re: Array
+    data_im: Array
+    weight: Array
     noise: np.ndarray
     noise_weight: np.ndarray
     signal_cross: np.ndarray
@@ -44,11 +48,11 @@ class Sums:
 
 def empty_sums(compared: Comparison, n_optics: int, n_groups: int) -> Sums:
     """Return sums that are all zero."""
-    shape = compared.projections.fine_re.shape
+    shape, xp = compared.projections.fine_re.shape, array_module(compared.projections.fine_re)
     return Sums(
-        data_re=np.zeros(shape),
-        data_im=np.zeros(shape),
-        weight=np.zeros(shape),
+        data_re=xp.zeros(shape),
+        data_im=xp.zeros(shape),
+        weight=xp.zeros(shape),
         noise=np.zeros((n_optics, compared.plane.n_shells)),
         noise_weight=np.zeros(n_optics),
         signal_cross=np.zeros(n_groups),
@@ -82,22 +86,6 @@ def add_chunk_parameters(
 
 def add_backprojections(sums: Sums, batch: Sequence[ChunkSums], compared: Comparison, n_threads: int) -> None:
     """Add the un-rotated back-projections of a batch of chunks, in place; each class is one thread's work."""
-    n_classes = len(sums.weight)
-    orders = []
-    for chunk in batch:
-        _, class_index, row = chunk.groups[0], chunk.groups[1], chunk.groups[2]
-        order = np.lexsort((row, class_index))  # stable: particles stay in order within a row
-        borders = np.searchsorted(class_index[order], np.arange(n_classes + 1))
-        orders.append((order, borders))
-
-    def add_class(k: int) -> None:
-        out = (sums.data_re[k], sums.data_im[k], sums.weight[k])
-        for chunk, (order, borders) in zip(batch, orders, strict=True):
-            mine = order[borders[k] : borders[k + 1]]
-            if len(mine):
-                particle, _, row, turn, start, shift, weight = chunk.groups
-                images = (chunk.data_re, chunk.data_im, chunk.power)
-                add_groups(mine, particle, row, turn, start, shift, weight, images, compared.fine_phases, out)
-
-    for _ in ordered_map(add_class, range(n_classes), n_threads):
-        pass
+    parts = [(chunk.groups, (chunk.data_re, chunk.data_im, chunk.power)) for chunk in batch]
+    out = (sums.data_re, sums.data_im, sums.weight)
+    kernels_of(sums.weight).add_groups(parts, compared.fine_phases, out, for_each(n_threads))

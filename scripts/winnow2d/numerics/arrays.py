@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,9 @@ try:
     import cupy
 except ImportError:  # CuPy is an extra; everything runs without it
     cupy = None
+
+
+BLOCK_VALUES = 2**24  # numbers a temporary array may hold
 
 
 def gpu_is_usable() -> bool:
@@ -56,3 +60,10 @@ def real_dtype(precision: str) -> np.dtype:
 def complex_dtype(real: np.dtype) -> np.dtype:
     """Return the complex dtype with components of dtype `real`."""
     return np.result_type(real, np.complex64)
+
+
+def blocks(n_items: int, values_per_item: int) -> Iterator[slice]:
+    """Yield consecutive slices of `n_items` whose temporary arrays stay within `BLOCK_VALUES` numbers."""
+    size = max(1, BLOCK_VALUES // max(values_per_item, 1))
+    for start in range(0, n_items, size):
+        yield slice(start, min(start + size, n_items))

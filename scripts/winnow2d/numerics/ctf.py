@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+
+from .arrays import array_module
 
 Array = Any
 
@@ -48,18 +51,19 @@ def ctf_values(
     restated in gamma = -pi lambda q + pi/2 Cs lambda^3 f^4 - phase - atan(Q0 / sqrt(1 - Q0^2)).
     Values closer to zero than 1e-8 are moved there, as RELION does, so that nothing divides by zero.
     """
-    wavelength = electron_wavelength_ang(voltage_kv)
+    xp = array_module(kx_per_ang)
+    wavelength = float(electron_wavelength_ang(voltage_kv))
     cs_ang = spherical_aberration_mm * 1e7
-    angle = np.deg2rad(np.asarray(defocus_angle_deg))
-    cos, sin = np.cos(angle), np.sin(angle)
+    angle = xp.deg2rad(xp.asarray(defocus_angle_deg))
+    cos, sin = xp.cos(angle), xp.sin(angle)
     along, across = cos * kx_per_ang + sin * ky_per_ang, -sin * kx_per_ang + cos * ky_per_ang
     f2 = kx_per_ang**2 + ky_per_ang**2
     q = defocus_u_ang * along**2 + defocus_v_ang * across**2
-    contrast_phase = np.arctan2(amplitude_contrast, np.sqrt(1 - amplitude_contrast**2))
+    contrast_phase = math.atan2(amplitude_contrast, math.sqrt(1 - amplitude_contrast**2))
     gamma = -np.pi * wavelength * q + np.pi / 2 * cs_ang * wavelength**3 * f2**2
-    gamma = gamma - np.deg2rad(np.asarray(phase_shift_deg)) - contrast_phase
-    values = -np.sin(gamma)
+    gamma = gamma - xp.deg2rad(xp.asarray(phase_shift_deg)) - contrast_phase
+    values = -xp.sin(gamma)
     if intact_first_peak:
-        values = np.where(np.abs(gamma) < np.pi / 2, 1.0, values)
-    values = values * np.exp(-np.asarray(bfactor_ang2) * f2 / 4) * scale
-    return np.where(np.abs(values) < 1e-8, np.where(values < 0, -1e-8, 1e-8), values)
+        values = xp.where(xp.abs(gamma) < np.pi / 2, 1.0, values)
+    values = values * xp.exp(-xp.asarray(bfactor_ang2) * f2 / 4) * scale
+    return xp.where(xp.abs(values) < 1e-8, xp.where(values < 0, -1e-8, 1e-8), values)

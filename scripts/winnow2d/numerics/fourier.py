@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ def inverse(spectra: Array, box_px: int) -> Array:
     return xp.fft.irfft2(spectra, s=(box_px, box_px), norm="forward")
 
 
-def centre_signs(box_px: int) -> np.ndarray:
-    """Return (-1)**(kx + ky) on the half spectrum, (y, x // 2 + 1)."""
-    return np.where((np.arange(box_px)[:, None] + np.arange(box_px // 2 + 1)) % 2, -1.0, 1.0)
+def centre_signs(box_px: int, xp: ModuleType = np) -> Array:
+    """Return (-1)**(kx + ky) on the half spectrum, (y, x // 2 + 1), made by module `xp`."""
+    return xp.where((xp.arange(box_px)[:, None] + xp.arange(box_px // 2 + 1)) % 2 == 1, -1.0, 1.0)
 
 
 def pad(images: Array, padded_px: int) -> Array:
@@ -65,4 +66,4 @@ def shift_phases(kx: Array, ky: Array, shifts_px: Array, box_px: int) -> Array:
     (t, p) complex128 array
     """
     turns = (shifts_px[:, :1] * kx + shifts_px[:, 1:] * ky) / box_px
-    return np.exp(-2j * np.pi * turns)
+    return array_module(turns).exp(-2j * np.pi * turns)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
 
@@ -41,6 +43,10 @@ class HalfPlane:
         """Return how many pixels have |k| <= radius: the length of that prefix."""
         return int(np.searchsorted(self.kx**2 + self.ky**2, radius**2 + 1e-9, side="right"))
 
+    def on(self, xp: ModuleType) -> HalfPlane:
+        """Return this half plane with its arrays made by module `xp`; sizes are best asked of numpy's."""
+        return self if xp is np else _half_plane_on(self.box_px, xp)
+
     def outside_window(self, size_px: int) -> np.ndarray:
         """Return the pixels of shell size / 2 that a window of `size_px` cuts off: its row ky = -size / 2."""
         half = size_px // 2
@@ -58,6 +64,13 @@ def half_plane(box_px: int) -> HalfPlane:
     kx, ky, shell = kx[order], ky[order], shell[order]
     flat = (ky % box_px) * (half + 1) + kx
     return HalfPlane(box_px, kx, ky, shell, flat, np.where((kx + ky) % 2, -1.0, 1.0))
+
+
+@lru_cache(maxsize=4)
+def _half_plane_on(box_px: int, xp: ModuleType) -> HalfPlane:
+    plane = half_plane(box_px)
+    arrays = (xp.asarray(part) for part in (plane.kx, plane.ky, plane.shell, plane.flat_index, plane.sign))
+    return HalfPlane(box_px, *arrays)
 
 
 def radius_map(box_px: int) -> np.ndarray:

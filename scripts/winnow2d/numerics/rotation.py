@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -35,20 +36,23 @@ def padded_shape(box_px: int) -> tuple[int, int]:
     return PAD * box_px, PAD * box_px // 2 + 2
 
 
-def rotation_table(plane: HalfPlane, n_px: int, psi_deg: np.ndarray, dtype: np.dtype) -> RotationTable:
-    """Return the table for the first `n_px` pixels of `plane` at the given angles.
+def rotation_table(
+    plane: HalfPlane, n_px: int, psi_deg: np.ndarray, dtype: np.dtype, xp: ModuleType = np
+) -> RotationTable:
+    """Return the table for the first `n_px` pixels of `plane` at the given angles, made by module `xp`.
 
     Pixel k of a rotated reference is the reference at R(psi) k, R = [[cos, -sin], [sin, cos]].
     """
     rows, columns = padded_shape(plane.box_px)
-    kx, ky = plane.kx[:n_px], plane.ky[:n_px]
-    angle = np.deg2rad(np.asarray(psi_deg, dtype=np.float64))[:, None]
-    x = PAD * (np.cos(angle) * kx - np.sin(angle) * ky)
-    y = PAD * (np.sin(angle) * kx + np.cos(angle) * ky)
-    sign = np.where(x < 0, -1, 1).astype(np.int8)
+    there = plane.on(xp)
+    kx, ky = there.kx[:n_px], there.ky[:n_px]
+    angle = xp.deg2rad(xp.asarray(psi_deg, dtype=xp.float64))[:, None]
+    x = PAD * (xp.cos(angle) * kx - xp.sin(angle) * ky)
+    y = PAD * (xp.sin(angle) * kx + xp.cos(angle) * ky)
+    sign = xp.where(x < 0, -1, 1).astype(xp.int8)
     x, y = x * sign, y * sign
-    x0, y0 = np.floor(x), np.floor(y)
-    fraction = np.stack([x - x0, y - y0], axis=-1).astype(dtype)
-    column, row = x0.astype(np.int64), y0.astype(np.int64)
-    index = np.stack([(row % rows) * columns + column, ((row + 1) % rows) * columns + column], axis=-1)
-    return RotationTable(index.astype(np.int32), fraction, sign)
+    x0, y0 = xp.floor(x), xp.floor(y)
+    fraction = xp.stack([x - x0, y - y0], axis=-1).astype(dtype)
+    column, row = x0.astype(xp.int64), y0.astype(xp.int64)
+    index = xp.stack([(row % rows) * columns + column, ((row + 1) % rows) * columns + column], axis=-1)
+    return RotationTable(index.astype(xp.int32), fraction, sign)

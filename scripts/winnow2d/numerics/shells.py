@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .arrays import array_module
+from .arrays import array_module, blocks
 
 Array = Any
 
@@ -24,7 +26,7 @@ def shell_sums(values: Array, shell: Array, n_shells: int) -> Array:
     Parameters
     ----------
     values : (..., p) real array
-    shell : (p,) int array; pixels of a shell outside 0 ... n_shells - 1 do not count
+    shell : (p,) int array, always numpy's; pixels of a shell outside 0 ... n_shells - 1 do not count
     n_shells : int
 
     Returns
@@ -32,11 +34,36 @@ def shell_sums(values: Array, shell: Array, n_shells: int) -> Array:
     (..., n_shells) float64 array
     """
     xp = array_module(values)
+    if xp is not np:
+        return _gathered_sums(values, _pixels_of_shells(np.asarray(shell, np.int64).tobytes(), n_shells, xp))
     inside = (shell >= 0) & (shell < n_shells)
     flat = values.reshape(-1, values.shape[-1])[:, inside].astype(np.float64)
-    rows = xp.arange(len(flat))[:, None] * n_shells + shell[inside][None, :]
-    sums = xp.bincount(rows.ravel(), weights=flat.ravel(), minlength=len(flat) * n_shells)
+    rows = np.arange(len(flat))[:, None] * n_shells + shell[inside][None, :]
+    sums = np.bincount(rows.ravel(), weights=flat.ravel(), minlength=len(flat) * n_shells)
     return sums.reshape(*values.shape[:-1], n_shells)
+
+
+@lru_cache(maxsize=16)
+def _pixels_of_shells(shell: bytes, n_shells: int, xp: ModuleType) -> tuple[Array, Array]:
+    """Return the pixels of each shell, (s, longest), and which of them there are; the rest of a row is pixel 0."""
+    of_pixel = np.frombuffer(shell, np.int64)
+    order = np.argsort(of_pixel, kind="stable")
+    start, end = (np.searchsorted(of_pixel[order], np.arange(n_shells), side=side) for side in ("left", "right"))
+    place = np.arange(max(int((end - start).max()), 1))
+    is_pixel = place < (end - start)[:, None]
+    pixel = order[np.minimum(start[:, None] + place, max(len(order) - 1, 0))]
+    return xp.asarray(np.where(is_pixel, pixel, 0)), xp.asarray(is_pixel)
+
+
+def _gathered_sums(values: Array, pixels: tuple[Array, Array]) -> Array:
+    """Return sums over shells without atomic additions (a device's weighted bincount has them)."""
+    xp = array_module(values)
+    pixel, is_pixel = pixels
+    flat = values.reshape(-1, values.shape[-1])
+    sums = xp.empty((len(flat), len(pixel)))
+    for part in blocks(len(flat), 2 * pixel.size):
+        sums[part] = xp.where(is_pixel, flat[part][:, pixel].astype(xp.float64), 0.0).sum(axis=-1)
+    return sums.reshape(*values.shape[:-1], len(pixel))
 
 
 def shell_counts(shell: Array, n_shells: int) -> np.ndarray:
@@ -46,7 +73,8 @@ def shell_counts(shell: Array, n_shells: int) -> np.ndarray:
 
 def shell_means(values: Array, shell: Array, n_shells: int) -> Array:
     """Return means over shells, float64; an empty shell has mean 0. Shapes as in `shell_sums`."""
-    return shell_sums(values, shell, n_shells) / np.maximum(shell_counts(shell, n_shells), 1)
+    counts = np.maximum(shell_counts(shell, n_shells), 1)
+    return shell_sums(values, shell, n_shells) / array_module(values).asarray(counts)
 
 
 def resolution_shell(data_vs_prior: np.ndarray, first: int = 1) -> np.ndarray:

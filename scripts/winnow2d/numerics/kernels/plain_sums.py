@@ -1,0 +1,125 @@
+"""Rotations and sums over poses in plain array operations: the reference of the compiled loops, and the GPU's path.
+
+Nothing here adds into a shared place at once: sums are matrix products, reductions, or run in rounds
+(`in_order.rounds`), so a device gives the same bytes every time.
+"""
+
+from __future__ import annotations
+
+from winnow2d.numerics.arrays import array_module, blocks
+
+from .in_order import rounds
+
+
+def shift_weights(start, shift, weight, first, last, n_shifts):
+    """Return the posteriors of groups first ... last - 1 as a dense array (groups, n_shifts).
+
+    Parameters
+    ----------
+    start, shift, weight : arrays
+        Poses of all groups, see `chunk.weigh_chunk`.
+    """
+    xp = array_module(weight)
+    begin, end = int(start[first]), int(start[last])
+    group = xp.searchsorted(start[first:last], xp.arange(begin, end), side="right") - 1
+    dense = xp.zeros((last - first, n_shifts), weight.dtype)
+    dense[group, shift[begin:end]] = weight[begin:end]  # a group has every shift at most once
+    return dense
+
+
+def add_groups(batch, phases, out, map_classes):
+    """Add the groups of a batch of chunks to the un-rotated sums of every class; see `loops.add_groups`."""
+    n_rows, n_px = out[0].shape[1:]
+    flat = [part.reshape(-1, n_px) for part in out]
+    for groups, images in batch:
+        particle, class_index, row, turn, start, shift, weight = groups
+        for part in blocks(len(particle), 12 * n_px):
+            dense = shift_weights(start, shift, weight, part.start, part.stop, len(phases[0]))
+            phase_re, phase_im = dense @ phases[0], dense @ phases[1]
+            at = particle[part]
+            u_re, u_im = images[0][at], images[1][at]
+            sign = (1 - 2 * turn[part]).astype(u_re.dtype)[:, None]
+            values = (
+                u_re * phase_re - u_im * phase_im,
+                sign * (u_re * phase_im + u_im * phase_re),
+                dense.sum(axis=1)[:, None] * images[2][at],
+            )
+            for targets, sources in rounds(class_index[part] * n_rows + row[part]):
+                for sums, value in zip(flat, values, strict=True):
+                    sums[targets] += value[sources]
+
+
+def model_images(groups, refs, phases, images, scale_mask, n_particles):
+    """Return what the poses of a chunk say its images should be.
+
+    Parameters
+    ----------
+    groups : particle, class, row, turn, start, shift, weight
+    refs : (a_re, a_im), each (k, f, p); phases : (re, im), each (4 t, p)
+    images : (x_re, x_im, ctf), each (n, p); scale_mask : (k, p)
+
+    Returns
+    -------
+    model : (re, im, power), each (n, p)
+        Sum of posterior * conj(A) * phase, and of posterior * |A|**2.
+    scale_terms : (g, 2) float64
+        Signal times reference, and reference squared, of every group.
+    """
+    particle, class_index, row, turn, start, shift, weight = groups
+    xp, n_px = array_module(refs[0]), refs[0].shape[-1]
+    model = [xp.zeros((n_particles, n_px), refs[0].dtype) for _ in range(3)]
+    scale_terms = xp.zeros((len(particle), 2))
+    for part in blocks(len(particle), 16 * n_px):
+        i, k, f = particle[part], class_index[part], row[part]
+        dense = shift_weights(start, shift, weight, part.start, part.stop, len(phases[0]))
+        phase_re, phase_im = dense @ phases[0], dense @ phases[1]
+        a_re, a_im = refs[0][k, f], refs[1][k, f]
+        sign = (1 - 2 * turn[part]).astype(a_re.dtype)[:, None]
+        total = dense.sum(axis=1)
+        re = a_re * phase_re + sign * a_im * phase_im
+        im = a_re * phase_im - sign * a_im * phase_re
+        power = a_re**2 + a_im**2
+        mine = (i[None, :] == xp.arange(n_particles)[:, None]).astype(a_re.dtype)
+        for sums, value in zip(model, (re, im, total[:, None] * power), strict=True):
+            sums += mine @ value
+        counted = scale_mask[k] * images[2][i]
+        scale_terms[part, 0] = (counted * (images[0][i] * re - images[1][i] * im)).sum(axis=1)
+        scale_terms[part, 1] = total * (counted * images[2][i] * power).sum(axis=1)
+    return model, scale_terms
+
+
+def rotate(spectra, table, map_classes):
+    """Return real and imaginary parts (k, f, p) of padded half spectra at all angles; see `loops.rotate`."""
+    xp = array_module(spectra)
+    out_re = xp.empty((len(spectra), *table.sign.shape), table.fraction.dtype)
+    out_im = xp.empty_like(out_re)
+    below, above = table.index[..., 0], table.index[..., 1]
+    fx, fy = table.fraction[..., 0], table.fraction[..., 1]
+    for part in blocks(len(spectra), 8 * table.sign.size):
+        own = spectra[part]
+        low = own[:, below] * (1 - fx) + own[:, below + 1] * fx
+        high = own[:, above] * (1 - fx) + own[:, above + 1] * fx
+        value = low * (1 - fy) + high * fy
+        out_re[part] = value.real
+        out_im[part] = value.imag * table.sign
+    return out_re, out_im
+
+
+def rotate_back(sums, table, n_cells, map_classes):
+    """Return un-rotated sums on padded half spectra; see `loops.rotate_back`."""
+    re, im, power = sums
+    xp, n_classes = array_module(re), len(re)
+    below, above = table.index[..., 0], table.index[..., 1]
+    fx, fy = (table.fraction[..., axis].astype(xp.float64) for axis in range(2))
+    target = xp.stack([below, below + 1, above, above + 1], axis=-1).ravel()
+    share = xp.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], axis=-1).ravel()
+    turns = [(cells, source // 4, share[source]) for cells, source in rounds(target)]
+    data, weight = xp.zeros((n_classes, n_cells), xp.complex128), xp.zeros((n_classes, n_cells))
+    for part in blocks(n_classes, 8 * table.sign.size):
+        own_re = re[part].reshape(-1, table.sign.size)
+        value = own_re + 1j * (im[part] * table.sign).reshape(own_re.shape)
+        own_power = power[part].reshape(own_re.shape)
+        for cells, source, factor in turns:
+            data[part, cells] += value[:, source] * factor
+            weight[part, cells] += own_power[:, source] * factor
+    return data, weight
