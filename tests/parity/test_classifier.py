@@ -94,7 +94,6 @@ def test_plain_operations_are_what_runs(particles, monkeypatch, device):
     for name in ("weigh_chunk", "add_groups", "rotate", "rotate_back"):
         plain = getattr(kernels.plain, name)
         monkeypatch.setattr(kernels.plain, name, lambda *a, _f=plain, _n=name: called.add(_n) or _f(*a))
-        monkeypatch.delattr(kernels.loops, name)
     started = classifier(particles, own=own("single", device))
     started._iteration = replace(started._iteration_zero(particles.references, np.full(17, 1e-3)))
     iterate(started, started.iteration, started.iteration.sampling)
