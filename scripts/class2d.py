@@ -45,6 +45,7 @@ def describe(iteration, seconds_left: float) -> str:
 
 
 def main() -> None:
+    """Run the job, from its newest state on."""
     with runner.job(globals(), SPEC) as job:
         table = sort_by_micrograph(read_particle_table(job.inputs.particles))
         particles, optics = particles_from_table(table)

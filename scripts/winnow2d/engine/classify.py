@@ -17,16 +17,19 @@ from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
 
 from . import iteration as steps
+from .gradient_step import first_moments
 from .images import MASK_EDGE_PX, transfer_functions
 from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, particle_mask_radius_px
 from .masking import masked
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
+from .vdam_schedule import batch_limits, batch_size
 
 logger = logging.getLogger(__name__)
 Array = Any
 _CTF_CACHE_BYTES = 2**30
+_BATCH = 4  # purpose of random numbers; others stand in iteration.py
 
 
 class ImageStack(Protocol):
@@ -77,12 +80,15 @@ class Classifier:
         self.dtype = real_dtype(own.precision)
         self.keeps_quirks = own.compatibility == "relion"
         radius = particle_mask_radius_px(class2d.particle_diameter, self.pixel_size_ang, self.box_px)
-        self.max_significant = 0 if self.keeps_quirks else 5 * class2d.nr_classes
+        has_limit = not (self.keeps_quirks and class2d.do_em)  # RELION's EM has none
+        self.max_significant = 5 * class2d.nr_classes if has_limit else 0
         self.mask = soft_circle(self.box_px, radius, MASK_EDGE_PX)
-        self.chunks = chunks(np.arange(len(particles)), CHUNK if self.xp is np else DEVICE_CHUNK)
+        self.chunk_size = CHUNK if self.xp is np else DEVICE_CHUNK
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
-        self._ctf_cache: dict[int, Array] = {}
-        self._may_cache = len(particles) * len(self.plane.kx) * self.dtype.itemsize <= _CTF_CACHE_BYTES
+        self._ctf_cache: Array | None = None
+        self._is_cached = np.zeros(len(particles), bool)
+        if len(particles) * len(self.plane.kx) * self.dtype.itemsize <= _CTF_CACHE_BYTES:
+            self._ctf_cache = self.xp.empty((len(particles), len(self.plane.kx)), self.dtype)
         # A class number in the input is another job's, or a picking template's.
         self._particles = replace(particles, class_index=np.full(len(particles), -1))
         self._iteration = iteration
@@ -110,17 +116,34 @@ class Classifier:
         return self._iteration
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Return images (n, y, x) in the precision of the run."""
-        return self.stack.read(rows).astype(self.dtype, copy=False)
+        """Return images (n, y, x) in the precision of the run; one with an infinite pixel comes as NaN throughout."""
+        images = self.stack.read(rows).astype(self.dtype, copy=False)
+        broken = ~np.isfinite(images).all(axis=(1, 2))
+        if broken.any():
+            images = np.where(broken[:, None, None], self.dtype.type(np.nan), images)
+        return images
 
-    def ctf(self, chunk: int, particles: Particles) -> Array:
-        """Return the CTFs (n, p) of a chunk on the whole half plane; kept in memory if all of them fit."""
-        if chunk in self._ctf_cache:
-            return self._ctf_cache[chunk]
-        values = self.ctf_of(self.chunks[chunk], particles)
-        if self._may_cache:
-            self._ctf_cache[chunk] = values
-        return values
+    def batch(self, number: int) -> np.ndarray:
+        """Return the rows an iteration looks at, ascending: all of them in EM, a random part of them in VDAM."""
+        n, options = len(self._particles), self.class2d
+        if options.do_em:
+            return np.arange(n)
+        size = batch_size(number, options.n_iterations, n, options.nr_classes, batch_limits(n))
+        return np.arange(n) if size == n else np.sort(self.rng(_BATCH, number).permutation(n)[:size])
+
+    def estimates_accuracies(self, number: int) -> bool:
+        """Return whether accuracies are estimated anew in an iteration: always in EM, now and then in VDAM."""
+        return self.class2d.do_em or number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
+
+    def ctf(self, rows: np.ndarray, particles: Particles) -> Array:
+        """Return the CTFs (n, p) of some particles on the whole half plane; kept in memory if all of them fit."""
+        if self._ctf_cache is None:
+            return self.ctf_of(rows, particles)
+        unknown = rows[~self._is_cached[rows]]
+        if len(unknown):
+            self._ctf_cache[self.xp.asarray(unknown)] = self.ctf_of(unknown, particles)
+            self._is_cached[unknown] = True
+        return self._ctf_cache[self.xp.asarray(rows)]
 
     def ctf_of(self, rows: np.ndarray, particles: Particles) -> Array:
         """Return the CTFs (n, p) of some particles on the whole half plane, on the device of the run."""
@@ -170,16 +193,14 @@ class Classifier:
             accuracy_offset_ang=np.zeros(n_k),
         )
         sampling = first_sampling(self.class2d, self.pixel_size_ang)
-        return Iteration(
-            0, self.class2d.n_iterations, model, replace(self._particles), self.optics, sampling, Changes()
-        )
+        moments = None if self.class2d.do_em else first_moments(n_k, self.box_px)
+        total, particles = self.class2d.n_iterations, replace(self._particles)
+        return Iteration(0, total, model, particles, self.optics, sampling, Changes(), moments=moments)
 
 
 def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions, own: OwnOptions) -> None:
     """Raise ConfigError with every reason why these options cannot run on these particles."""
     problems = []
-    if not class2d.do_em:
-        problems.append("class2d: VDAM is not in the engine yet; set class2d: {do_em: true}")
     if len(optics) != 1:
         problems.append(f"{len(optics)} optics groups; the engine takes one. Classify them apart.")
     group = optics[0]

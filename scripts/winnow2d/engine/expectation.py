@@ -273,13 +273,13 @@ def _own_terms(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return noise (n, s), log-likelihood (n,) and relative norm correction (n,) from the images' own power."""
     half, fine_half = compared.size_px // 2, compared.fine_size_px // 2
-    windowed, _ = _windowed_power(spectra, compared.plane, compared.size_px)
+    windowed, counts = _windowed_power(spectra, compared.plane, compared.size_px)
     noise = spectra.power.copy()
     noise[:, : half + 1] = values[:, 2:3] * windowed + residual[:, : half + 1]
     high = spectra.power[:, half + 1 :].sum(axis=1)
-    power, counts = _windowed_power(spectra, compared.plane, compared.fine_size_px)
+    power, _ = _windowed_power(spectra, compared.plane, compared.fine_size_px)
     own = 0.5 * high + 0.5 * (power[:, 1:] / sigma2[:, 1 : fine_half + 1]).sum(axis=1)
-    entropy = (counts[1:] * np.log(2 * np.pi * sigma2[:, 1 : fine_half + 1])).sum(axis=1)
+    entropy = (counts[1:] * np.log(2 * np.pi * sigma2[:, 1 : half + 1])).sum(axis=1)
     norm2 = 2 * (noise[:, : half + 1].sum(axis=1) + high)
     return noise, values[:, 1] - own - entropy, np.sqrt(np.maximum(norm2, 0))
 

@@ -1,4 +1,4 @@
-"""One iteration of expectation maximisation, in RELION's order."""
+"""One iteration, of EM or of VDAM, in RELION's order: sampling, projections, E-step, M-step."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from winnow2d.errors import ImageError
 from winnow2d.numerics.arrays import to_host
 from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
 
-from . import maximisation
-from .accuracy import N_PARTICLES, NOT_ESTIMATED, expected_accuracies
+from .accuracy import N_PARTICLES, expected_accuracies
 from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
+from .gradient_step import N_HALVES
 from .images import coloured_noise, prepare
-from .masking import flattened
-from .parallel import batches, ordered_map
+from .model_update import descend, maximise, with_accuracies
+from .parallel import batches, chunks, ordered_map
 from .priors import offset_log_prior, pose_log_prior
 from .projections import Projections, project
 from .sampling import SearchGrid, coarser, perturbed, search_grid
-from .schedule import expectation_sizes_px, image_size_px, next_resolution_shell
-from .sums import Sums, add_backprojections, add_chunk_parameters, empty_sums
+from .schedule import expectation_sizes_px, image_size_px
+from .sums import Sums, add_backprojections, add_chunk_parameters, empty_sums, in_halves
+from .vdam_schedule import step_size
 
 if TYPE_CHECKING:
     from .classify import Classifier
@@ -42,9 +44,18 @@ def iterate(
     old: Iteration,
     sampling: Sampling,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    rows: np.ndarray | None = None,
 ) -> Iteration:
-    """Return the iteration after `old` with a given sampling (the door for replaying another program's iterations)."""
-    number = old.number + 1
+    """Return the iteration after `old` with a given sampling (the door for replaying another program's iterations).
+
+    Parameters
+    ----------
+    rows : (n,) int array, optional
+        Particles to look at, ascending; all of them, or the mini-batch of the schedule, if not given.
+    """
+    number, n_particles = old.number + 1, len(old.particles)
+    if rows is None:
+        rows = run.batch(number)
     size_px = image_size_px(run.box_px, old.model.resolution_shell)
     accuracies = None
     if run.class2d.allow_coarser and number > 1:
@@ -57,13 +68,26 @@ def iterate(
         projections, grid, run.plane, (*sizes, size_px),
         old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
     )  # fmt: skip
-    particles, sums = expectation_over_all(run, old, compared, progress)
-    if accuracies is None:
+    particles, sums = expectation_over(run, old, compared, rows, progress)
+    if sums.n_weighed == 0:
+        raise ImageError(f"iteration {number}: none of {len(rows)} images can be compared with a class average")
+    if accuracies is None and run.estimates_accuracies(number):
         accuracies = _accuracies(run, old, size_px, sampling, projections)
-    model = maximise(run, old.model, sums, projections, size_px, accuracies)
-    changes = measure_changes(old, particles, model)
-    left_out = len(particles) - sums.n_weighed
-    return Iteration(number, run.class2d.n_iterations, model, particles, old.optics, sampling, changes, left_out)
+    update = maximise if run.class2d.do_em else descend
+    model, moments = update(run, old, sums, projections, size_px, len(rows))
+    return Iteration(
+        number=number,
+        total=run.class2d.n_iterations,
+        model=with_accuracies(model, old.model, accuracies),
+        particles=particles,
+        optics=old.optics,
+        sampling=sampling,
+        changes=measure_changes(old, particles, model),
+        n_left_out=len(rows) - sums.n_weighed,
+        batch_size=-1 if len(rows) == n_particles else len(rows),
+        step_size=0.0 if run.class2d.do_em else step_size(number, run.class2d.n_iterations),
+        moments=moments,
+    )
 
 
 def _prior_px(run: Classifier, model: Model) -> np.ndarray:
@@ -83,9 +107,9 @@ def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGr
     return pose_log_prior(offset_log, pdf_class)
 
 
-def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, chunk: int) -> ChunkSums:
-    """Return posteriors and sums of one chunk of particles."""
-    rows, particles = run.chunks[chunk], old.particles
+def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np.ndarray) -> ChunkSums:
+    """Return posteriors and sums of one chunk of particles; VDAM's back-projections are told apart by half-set."""
+    particles = old.particles
     offset_px = rounded_offset_px(particles.offset_ang[rows], run.pixel_size_ang)
     noise = None
     if not run.class2d.do_zero_mask:
@@ -93,38 +117,36 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, chunk: i
         noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
     spectra = prepare(run.xp.asarray(run.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise)
-    return expect(
+    chunk = expect(
         compared,
         spectra,
-        run.ctf(chunk, particles),
+        run.ctf(rows, particles),
         old.model.scale_correction[particles.group_index[rows]],
         particles.optics_group[rows],
         offset_px,
         _log_prior(run, old, rows, compared.grid),
     )
+    return chunk if run.class2d.do_em else in_halves(chunk, rows % N_HALVES, old.model.n_classes)
 
 
-def expectation_over_all(
-    run: Classifier, old: Iteration, compared: Comparison, progress: Callable[[int, int], None]
+def expectation_over(
+    run: Classifier, old: Iteration, compared: Comparison, rows: np.ndarray, progress: Callable[[int, int], None]
 ) -> tuple[Particles, Sums]:
-    """Return the particles with their new assignments, and the sums over them."""
+    """Return all particles, those in `rows` with new assignments, and the sums over these rows."""
     source = old.particles
-    particles = replace(
-        source,
-        **{name: getattr(source, name).copy() for name in _ASSIGNED},
-    )
-    sums = empty_sums(compared, len(old.optics), len(source.group_names))
-    done = 0
-    for batch in batches(range(len(run.chunks))):
-        results = list(ordered_map(lambda c: expect_chunk(run, old, compared, c), batch, run.n_threads))
-        for chunk, result in zip(batch, results, strict=True):
-            rows = run.chunks[chunk]
-            _assign(run, particles, rows, result, old.model.norm_correction_average)
-            norm = particles.norm_correction[rows]
-            add_chunk_parameters(sums, result, source.optics_group[rows], source.group_index[rows], norm)
+    particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
+    n_halves = 1 if run.class2d.do_em else N_HALVES
+    sums = empty_sums(compared, len(old.optics), len(source.group_names), n_halves)
+    done, parts = 0, chunks(rows, run.chunk_size)
+    for batch in batches(parts):
+        results = list(ordered_map(lambda part: expect_chunk(run, old, compared, part), batch, run.n_threads))
+        for part, result in zip(batch, results, strict=True):
+            _assign(run, particles, part, result, old.model.norm_correction_average)
+            norm = particles.norm_correction[part]
+            add_chunk_parameters(sums, result, source.optics_group[part], source.group_index[part], norm)
         add_backprojections(sums, results, compared, run.n_threads)
         done += len(batch)
-        progress(done, len(run.chunks))
+        progress(done, len(parts))
     return particles, sums
 
 
@@ -145,50 +167,6 @@ def _assign(run: Classifier, particles: Particles, rows: np.ndarray, result: Chu
     particles.log_likelihood[at] = result.log_likelihood[used]
     particles.max_probability[rows] = np.where(used, result.max_probability, 0.0)
     particles.n_significant[rows] = result.n_significant
-
-
-def maximise(
-    run: Classifier,
-    old: Model,
-    sums: Sums,
-    projections: Projections,
-    size_px: int,
-    accuracies: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> Model:
-    """Return the new model: references, then every other parameter, then centring and solvent flattening."""
-    references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
-        sums, projections, old.references, run.class2d.tau_fudge, size_px, run.n_threads
-    )
-    total = sums.class_sums[:, 0].sum()
-    pdf_class = sums.class_sums[:, 0] / total
-    references[pdf_class == 0] = 0
-    prior_offset, sigma_offset = maximisation.update_offset_prior(sums, run.pixel_size_ang, not run.keeps_quirks)
-    if run.class2d.do_center:
-        references = maximisation.centred(references, run.class2d.offset_range)
-    rotation, offset_px, orientability = accuracies
-    return Model(
-        pixel_size_ang=run.pixel_size_ang,
-        references=flattened(references, run.mask).astype(np.float32),
-        pdf_class=pdf_class,
-        prior_offset_ang=prior_offset,
-        sigma_offset_ang=sigma_offset,
-        sigma2_noise=maximisation.update_noise(sums, old.sigma2_noise, run.plane),
-        scale_correction=maximisation.update_scales(sums, run.particles_per_group),
-        norm_correction_average=sums.norm_sum / total,
-        tau2_fudge=run.class2d.tau_fudge,
-        tau2=projections.tau2,
-        sigma2_reference=sigma2_reference,
-        data_vs_prior=data_vs_prior,
-        fourier_coverage=coverage,
-        resolution_shell=next_resolution_shell(data_vs_prior),
-        image_size_px=size_px,
-        log_likelihood=sums.log_likelihood_sum,
-        average_max_probability=sums.max_probability_sum / total,
-        accuracy_rotation_deg=rotation,
-        accuracy_offset_ang=np.where(offset_px < NOT_ESTIMATED, offset_px * run.pixel_size_ang, NOT_ESTIMATED),
-        orientability=orientability,
-        unmasked_references=references.astype(np.float32),
-    )
 
 
 def _accuracies(

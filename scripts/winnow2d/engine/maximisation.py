@@ -74,52 +74,69 @@ def update_references(
     return references, sigma2_reference, data_vs_prior, coverage
 
 
-def update_noise(sums: Sums, old: np.ndarray, plane: HalfPlane) -> np.ndarray:
-    """Return the noise power (g, s): the residual's per component, never below the shell before where it vanishes."""
+def update_noise(sums: Sums, old: np.ndarray, plane: HalfPlane, momentum: float = 0.0) -> np.ndarray:
+    """Return the noise power (g, s): the residual's per component, never below the shell before where it vanishes.
+
+    `momentum` is the share of the old value that is kept: 0.9 after a mini-batch.
+    """
     counts = np.bincount(plane.shell, minlength=plane.n_shells)
     sigma2 = old.copy()
     for g in np.flatnonzero(sums.noise_weight > 0):
-        sigma2[g] = sums.noise[g] / (2 * sums.noise_weight[g] * counts)
+        found = sums.noise[g] / (2 * sums.noise_weight[g] * counts)
+        sigma2[g] = momentum * old[g] + (1 - momentum) * found
         for r in range(1, plane.n_shells):
             if sigma2[g, r] < 1e-14:
                 sigma2[g, r] = sigma2[g, r - 1]
     return sigma2
 
 
-def update_scales(sums: Sums, particles_per_group: np.ndarray) -> np.ndarray:
+def update_scales(
+    sums: Sums, particles_per_group: np.ndarray, old: np.ndarray | None = None, momentum: float = 0.0
+) -> np.ndarray:
     """Return intensity scales (m,): clipped to a fifth and five times their median, particle-weighted mean 1."""
     if len(particles_per_group) == 1:
         return np.ones(1)
     square = sums.signal_square
     scale = np.divide(sums.signal_cross, square, out=np.ones_like(square), where=square > 0)
+    if old is not None:
+        scale = momentum * old + (1 - momentum) * scale
     median = float(np.sort(scale)[len(scale) // 2])
     scale = np.clip(scale, median / 5, 5 * median) if median > 0 else np.ones_like(scale)
     return scale / ((scale * particles_per_group).sum() / particles_per_group.sum())
 
 
-def update_offset_prior(sums: Sums, pixel_size_ang: float, centred: bool) -> tuple[np.ndarray, float]:
+def update_offset_prior(
+    sums: Sums,
+    pixel_size_ang: float,
+    centred: bool,
+    old: tuple[np.ndarray, float] = (np.zeros(2), 0.0),
+    momentum: float = 0.0,
+) -> tuple[np.ndarray, float]:
     """Return the prior centre of each class (k, 2) and the offset spread, in Angstrom.
 
     `centred` keeps the centres at 0; otherwise, as in RELION, the class's sum is divided by the weight of
     all classes.
     """
     total = sums.class_sums[:, 0].sum()
-    centre = np.zeros((len(sums.class_sums), 2)) if centred else pixel_size_ang * sums.class_sums[:, 1:3] / total
+    centre = pixel_size_ang * sums.class_sums[:, 1:3] / total
     variance = pixel_size_ang**2 * sums.class_sums[:, 3].sum() / (2 * total)
+    variance = momentum * old[1] ** 2 + (1 - momentum) * variance
+    centre = np.zeros_like(centre) if centred else momentum * old[0] + (1 - momentum) * centre
     return centre, float(np.sqrt(max(variance, MIN_SIGMA2_OFFSET_ANG2)))
 
 
 def centred(references: np.ndarray, limit_px: float) -> np.ndarray:
     """Return references moved so that their positive pixels have their centre of mass at N / 2, at most `limit_px`."""
-    return np.stack([_moved(image, -_shortened(positive_centre_of_mass(image), limit_px)) for image in references])
+    return np.stack([moved(image, -shortened(positive_centre_of_mass(image), limit_px)) for image in references])
 
 
-def _shortened(vector: np.ndarray, limit: float) -> np.ndarray:
+def shortened(vector: np.ndarray, limit: float) -> np.ndarray:
+    """Return a vector no longer than `limit`."""
     length = float(np.hypot(*vector))
     return vector * (limit / length) if length > limit else vector
 
 
-def _moved(image: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
+def moved(image: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
     """Return an image moved by (x, y) with bilinear interpolation; zero where the source lies outside the image."""
     box = image.shape[-1]
     source = np.arange(box) - shift_px[:, None]  # (2, box): x, then y

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Sums:
 
     Attributes
     ----------
-    data_re, data_im, weight : (k, f, p) arrays
+    data_re, data_im, weight : (halves * k, f, p) arrays
         Un-rotated back-projections per class and angle, on the device; everything else is numpy's.
     noise : (g, s); noise_weight : (g,)
     signal_cross, signal_square : (m,) arrays, per intensity group
@@ -46,9 +46,11 @@ class Sums:
     n_weighed: int = 0
 
 
-def empty_sums(compared: Comparison, n_optics: int, n_groups: int) -> Sums:
-    """Return sums that are all zero."""
-    shape, xp = compared.projections.fine_re.shape, array_module(compared.projections.fine_re)
+def empty_sums(compared: Comparison, n_optics: int, n_groups: int, n_halves: int = 1) -> Sums:
+    """Return sums that are all zero; the classes of each pseudo half-set follow one another."""
+    xp = array_module(compared.projections.fine_re)
+    n_classes, *unrotated = compared.projections.fine_re.shape
+    shape = (n_halves * n_classes, *unrotated)
     return Sums(
         data_re=xp.zeros(shape),
         data_im=xp.zeros(shape),
@@ -57,7 +59,7 @@ def empty_sums(compared: Comparison, n_optics: int, n_groups: int) -> Sums:
         noise_weight=np.zeros(n_optics),
         signal_cross=np.zeros(n_groups),
         signal_square=np.zeros(n_groups),
-        class_sums=np.zeros((shape[0], 4)),
+        class_sums=np.zeros((n_classes, 4)),
     )
 
 
@@ -89,3 +91,10 @@ def add_backprojections(sums: Sums, batch: Sequence[ChunkSums], compared: Compar
     parts = [(chunk.groups, (chunk.data_re, chunk.data_im, chunk.power)) for chunk in batch]
     out = (sums.data_re, sums.data_im, sums.weight)
     kernels_of(sums.weight).add_groups(parts, compared.fine_phases, out, for_each(n_threads))
+
+
+def in_halves(chunk: ChunkSums, half: np.ndarray, n_classes: int) -> ChunkSums:
+    """Return a chunk whose back-projections go to the classes of each particle's pseudo half-set (n,)."""
+    particle, class_index, *rest = chunk.groups
+    offset = array_module(class_index).asarray(half * n_classes)
+    return replace(chunk, groups=(particle, class_index + offset[particle], *rest))

@@ -218,12 +218,14 @@ rlnDoFastSubsetOptimisation | bool | | off
 rlnDoExternalReconstruct | bool | | off
 rlnDoBlush | bool | | off
 rlnBlushNoSpectralTrailing | bool | | off
-rlnDoGradientRefine | bool | | needs moment files, which are not written
-rlnDoStochasticGradientDescent | bool | | needs moment files, which are not written
+rlnDoGradientRefine | bool | | VDAM; needs the moment files
+rlnDoStochasticGradientDescent | bool | | VDAM, as RELION 3.1 called it
+rlnGradMoment1 | text | | number@file of the first moment
+rlnGradMoment2 | text | | number@file of the second moment
 rlnDoStochasticEM | bool | | off (RELION 3.1)
 rlnGradEmIters | int | | gradient descent, not stored
 rlnGradHasConverged | bool | | gradient descent, not stored
-rlnGradCurrentStepsize | float | | gradient descent, not stored
+rlnGradCurrentStepsize | float | | length of VDAM's step
 rlnGradSubsetOrder | int | | gradient descent, not stored
 rlnGradSuspendFinerSamplingIter | int | | gradient descent, not stored
 rlnGradSuspendLocalSamplingIter | int | | gradient descent, not stored
@@ -237,11 +239,11 @@ rlnSgdInitialResolution | float | A | gradient descent, not stored
 rlnSgdFinalResolution | float | A | gradient descent, not stored
 rlnSgdInitialSubsetSize | int | | gradient descent, not stored
 rlnSgdFinalSubsetSize | int | | gradient descent, not stored
-rlnSgdMuFactor | float | | gradient descent, not stored
+rlnSgdMuFactor | float | | momentum of VDAM's parameters
 rlnSgdSigma2FudgeInitial | float | | gradient descent, not stored (RELION 3.1)
 rlnSgdSigma2FudgeHalflife | int | | gradient descent, not stored (RELION 3.1)
 rlnSgdSkipAnneal | bool | | gradient descent, not stored
-rlnSgdClassInactivityThreshold | float | | gradient descent, not stored
+rlnSgdClassInactivityThreshold | float | | share of the mean below which a class is relocated
 rlnSgdSubsetSize | int | | particles per mini-batch; -1 = all
 rlnSgdWriteEverySubset | int | | gradient descent, not stored
 rlnSgdStepsize | float | | gradient descent, not stored

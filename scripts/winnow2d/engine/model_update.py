@@ -1,0 +1,120 @@
+"""Sums of an iteration -> the next model: references by EM or by VDAM, then every other parameter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from winnow2d.records import Iteration, Model, Moments
+
+from . import maximisation
+from .accuracy import NOT_ESTIMATED
+from .gradient_step import Step, Stepped, take_step
+from .masking import flattened
+from .projections import Projections
+from .schedule import next_resolution_shell
+from .sums import Sums
+from .vdam_schedule import phases, step_size, tau2_fudge
+
+if TYPE_CHECKING:
+    from .classify import Classifier
+
+PARAMETER_MOMENTUM = 0.9  # share of the old parameters kept after a mini-batch
+_LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER = 2.0, 0.01  # VDAM centres references beyond this
+
+
+def maximise(
+    run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
+) -> tuple[Model, None]:
+    """Return the model of highest posterior probability (EM); there are no moments."""
+    tau, before = run.class2d.tau_fudge, old.model
+    references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
+        sums, projections, before.references, tau, size_px, run.n_threads
+    )
+    references[sums.class_sums[:, 0] == 0] = 0
+    if run.class2d.do_center:
+        references = maximisation.centred(references, run.class2d.offset_range)
+    found = Stepped(references, before.pdf_class, None, sigma2_reference, data_vs_prior, coverage)
+    return _model(run, before, sums, projections, size_px, found, tau, 0.0), None
+
+
+def descend(
+    run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
+) -> tuple[Model, Moments | None]:
+    """Return the model after a gradient step (VDAM), and its moments."""
+    number, total, options = old.number + 1, run.class2d.n_iterations, run.class2d
+    assert old.moments is not None, "VDAM goes on from an iteration of VDAM"
+    step = Step(
+        number=number,
+        phases=phases(total),
+        size=step_size(number, total),
+        tau2_fudge=tau2_fudge(number, total, options.tau_fudge),
+        image_size_px=size_px,
+        centre_limit_px=options.offset_range if options.do_center else 0.0,
+        least_move_px=max(_LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER * options.particle_diameter / run.pixel_size_ang),
+        copies_half=run.keeps_quirks,
+    )
+    before = old.model
+    found = take_step(sums, projections, before.references, before.pdf_class, old.moments, step, run.n_threads)
+    momentum = 0.0 if n_rows == len(old.particles) else PARAMETER_MOMENTUM
+    return _model(run, before, sums, projections, size_px, found, step.tau2_fudge, momentum), found.moments
+
+
+def _model(
+    run: Classifier,
+    old: Model,
+    sums: Sums,
+    projections: Projections,
+    size_px: int,
+    found: Stepped,
+    tau: float,
+    momentum: float,
+) -> Model:
+    """Return the model with all parameters but the accuracies, references flattened; `momentum` keeps old values."""
+    total = sums.class_sums[:, 0].sum()
+    pdf_class = momentum * found.pdf_class + (1 - momentum) * sums.class_sums[:, 0] / total
+    prior_offset, sigma_offset = maximisation.update_offset_prior(
+        sums, run.pixel_size_ang, not run.keeps_quirks, (old.prior_offset_ang, old.sigma_offset_ang), momentum
+    )
+    counts = run.particles_per_group
+    return Model(
+        pixel_size_ang=run.pixel_size_ang,
+        references=flattened(found.references, run.mask).astype(np.float32),
+        pdf_class=pdf_class / pdf_class.sum(),
+        prior_offset_ang=prior_offset,
+        sigma_offset_ang=sigma_offset,
+        sigma2_noise=maximisation.update_noise(sums, old.sigma2_noise, run.plane, momentum),
+        scale_correction=maximisation.update_scales(sums, counts, old.scale_correction, momentum),
+        norm_correction_average=momentum * old.norm_correction_average + (1 - momentum) * sums.norm_sum / total,
+        tau2_fudge=tau,
+        tau2=projections.tau2,
+        sigma2_reference=found.sigma2_reference,
+        data_vs_prior=found.data_vs_prior,
+        fourier_coverage=found.coverage,
+        resolution_shell=next_resolution_shell(found.data_vs_prior),
+        image_size_px=size_px,
+        log_likelihood=sums.log_likelihood_sum,
+        average_max_probability=sums.max_probability_sum / total,
+        unmasked_references=found.references.astype(np.float32) if run.class2d.do_em else None,
+    )
+
+
+def with_accuracies(model: Model, old: Model, accuracies: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> Model:
+    """Return the model with new accuracies (degrees, px) and orientability, or with those of the model before."""
+    if accuracies is None:
+        return replace(
+            model,
+            accuracy_rotation_deg=old.accuracy_rotation_deg,
+            accuracy_offset_ang=old.accuracy_offset_ang,
+            orientability=old.orientability,
+        )
+    rotation, offset_px, orientability = accuracies
+    estimated = offset_px < NOT_ESTIMATED
+    return replace(
+        model,
+        accuracy_rotation_deg=rotation,
+        accuracy_offset_ang=np.where(estimated, offset_px * model.pixel_size_ang, NOT_ESTIMATED),
+        orientability=orientability,
+    )
