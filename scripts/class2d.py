@@ -9,9 +9,10 @@ import numpy as np
 from winnow2d import __version__, runner
 from winnow2d.engine.classify import Classifier
 from winnow2d.formats.mrc import ParticleStack
-from winnow2d.formats.particles import particles_from_table, read_particle_table, sort_by_micrograph
+from winnow2d.formats.particles import ParticleTable, particles_from_table, read_particle_table, sort_by_micrograph
 from winnow2d.formats.refinement import remove_iteration, write_iteration
 from winnow2d.formats.state import fingerprint, load_state, save_state
+from winnow2d.records import Iteration
 
 SPEC = runner.JobSpec(
     type="Class2D",
@@ -20,7 +21,7 @@ SPEC = runner.JobSpec(
     option_inputs={"fn_img": "particles"},
 )
 # Options that change no byte of an iteration: the total may grow, and where a run computes does not matter.
-WITHOUT_EFFECT = ("nr_iter_em", "fn_img", "device", "keep_iterations", "stacks_root")
+WITHOUT_EFFECT = ("nr_iter_em", "fn_img", "device", "keep_iterations", "grad_write_iter", "stacks_root")
 
 logger = logging.getLogger("winnow2d")
 
@@ -32,7 +33,27 @@ def state_mark(job: runner.Job) -> str:
     return fingerprint(__version__, effective, job.inputs.particles)
 
 
-def describe(iteration, seconds_left: float) -> str:
+class WrittenIterations:
+    """The iteration files of a job: all of EM's, of VDAM's the first, every tenth and the last."""
+
+    def __init__(self, job: runner.Job, table: ParticleTable):
+        self._job, self._table = job, table
+        self._before: int | None = None
+
+    def add(self, iteration: Iteration) -> None:
+        """Write the files of an iteration if they are wanted, and remove those of the one before if they are not."""
+        job, total = self._job, self._job.options.n_iterations
+        number = iteration.number
+        if not (job.options.do_em or number % job.own.grad_write_iter == 0 or number == total):
+            return
+        iteration = dataclasses.replace(iteration, total=total)
+        write_iteration(job.stem("run"), iteration, self._table, job.options, job.own, job.command)
+        if job.own.keep_iterations == "last" and self._before is not None:
+            remove_iteration(job.stem("run"), self._before)
+        self._before = number
+
+
+def describe(iteration: Iteration, seconds_left: float) -> str:
     """Return the line run.out has for an iteration."""
     model = iteration.model
     n_live = len(np.unique(iteration.particles.class_index[iteration.particles.class_index >= 0]))
@@ -58,23 +79,18 @@ def main() -> None:
         stack = ParticleStack(list(table.particles["rlnImageName"]), root=".", box_px=optics[0].box_px)
         run = Classifier(stack, particles, optics, job.options, job.own, state, n_threads=job.threads)
 
-        def write(iteration) -> None:
-            iteration = dataclasses.replace(iteration, total=job.options.n_iterations)
-            write_iteration(job.stem("run"), iteration, table, job.options, job.own, job.command)
-
+        written = WrittenIterations(job, table)
         if state is None:
-            write(run.iteration)
+            written.add(run.iteration)
         else:
             logger.info("Going on after iteration %d", state.number)
-            write(state)
+            written.add(state)
         began, first = time.monotonic(), run.iteration.number
         while not run.done:
             job.stop_if_aborted()
             iteration = run.update()
-            write(iteration)
+            written.add(iteration)
             save_state(job.directory, iteration, mark)
-            if job.own.keep_iterations == "last":
-                remove_iteration(job.stem("run"), iteration.number - 1)
             if iteration.n_left_out:
                 logger.warning("%d particles had no significant weight; they kept their pose", iteration.n_left_out)
             per_iteration = (time.monotonic() - began) / (iteration.number - first)

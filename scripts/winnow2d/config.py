@@ -220,8 +220,6 @@ class _Check:
             self.problem(f"{prefix}class2d: do_em and do_grad are both on; choose one.")
         elif not class2d.do_em and not class2d.do_grad:
             self.problem(f"{prefix}class2d: do_em and do_grad are both off; choose one.")
-        elif class2d.do_grad:
-            self.problem(f"{prefix}class2d: VDAM is not in the engine yet; set class2d: {{do_em: true}}.")
 
 
 def _prefix(place: str, difference: Mapping[str, Any], section: str, keys: tuple[str, ...]) -> str:

@@ -203,6 +203,7 @@ class OwnOptions:
         choices=("none", "relion"),
     )
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
+    grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
     stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")
 
 

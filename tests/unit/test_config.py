@@ -64,13 +64,16 @@ def test_one_algorithm_turns_the_other_off(given, do_em, do_grad):
 
 
 @pytest.mark.parametrize("given", [{}, {"do_grad": True}, {"do_em": False}])
-def test_vdam_is_refused_with_the_way_out(given):
-    assert problems(class2d=given) == ("class2d: VDAM is not in the engine yet; set class2d: {do_em: true}.",)
+def test_vdam_is_the_default_as_in_relion(given):
+    class2d = check_config(USERS | {"class2d": given}).rounds[0].class2d
+    assert (class2d.do_em, class2d.do_grad, class2d.n_iterations) == (False, True, 200)
 
 
-def test_a_round_may_not_turn_to_vdam_either():
-    found = problems(rounds=[{}, {"class2d": {"do_grad": True}}])
-    assert found == ("round 2: class2d: VDAM is not in the engine yet; set class2d: {do_em: true}.",)
+def test_a_round_may_turn_to_vdam():
+    rounds = [{}, {"class2d": {"do_grad": True, "nr_iter_grad": 30}}]
+    first, second = check_config(USERS | {"class2d": {"do_em": True}, "rounds": rounds}).rounds
+    assert first.class2d.do_em
+    assert (second.class2d.do_em, second.class2d.n_iterations) == (False, 30)
 
 
 def test_both_algorithms_are_an_error():
