@@ -26,6 +26,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("WINNOW_CI"):
             pytest.fail("RELION is not installed, and WINNOW_CI asks for every RELION test to run")
         pytest.skip("RELION is not installed (no relion_refine on PATH)")
+    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+        if os.environ.get("WINNOW_CI"):
+            pytest.fail("Chromium is not installed, and WINNOW_CI asks for every browser test to run")
+        pytest.skip("Chromium is not installed (no chromium on PATH)")
     if item.get_closest_marker("gpu") and not _has_gpu():
         if os.environ.get("WINNOW_GPU_CI"):
             pytest.fail("no GPU found, and WINNOW_GPU_CI asks for every GPU test to run")
