@@ -37,10 +37,15 @@ def classifier(stem, root, old, options, precision, compatibility="relion"):
     return Classifier(stack, old.particles, old.optics, options, own, old)
 
 
-def next_after(run, old, sampling):
-    """Return the iteration after `old` on the search grid given."""
+def next_after(run, old, sampling, rows=None):
+    """Return the iteration after `old` on the search grid given, from the particles in `rows`."""
     with one_blas_thread():
-        return iterate(run, old, sampling)
+        return iterate(run, old, sampling, rows=rows)
+
+
+def batch_of(old, new):
+    """Return the rows of another program's mini-batch: those whose log-likelihood changed."""
+    return np.flatnonzero(new.particles.log_likelihood != old.particles.log_likelihood)
 
 
 def psi_difference_deg(ours, theirs):
