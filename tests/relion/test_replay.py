@@ -128,6 +128,6 @@ def test_four_iterations_from_the_first_state(precision):
 def test_first_noise_estimate_is_relions():
     theirs = iteration_of(STEM, 0)
     like = classifier(STEM, RELION5, theirs, OPTIONS, "double")
-    run = Classifier(like.stack, theirs.particles, theirs.optics, OPTIONS, like.own)
+    run = Classifier(like.images, theirs.particles, theirs.optics, OPTIONS, like.own)
     np.testing.assert_allclose(run.iteration.model.sigma2_noise, theirs.model.sigma2_noise, rtol=1e-5)
     assert run.iteration.model.resolution_shell == theirs.model.resolution_shell == 3  # ROUND(0.07 * 48)

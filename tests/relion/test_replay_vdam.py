@@ -91,7 +91,6 @@ def test_moments_within_the_outermost_ring(step):
     assert (np.abs(ratio - 1) < 1e-3).mean() > 0.99
 
 
-@pytest.mark.xfail(reason="moments on the edge and beyond it are moved as if their gradient were 0")
 def test_moments_from_the_edge_on_stay_as_they_were(step):
     """RELION goes over |u| < pad * radius only, so that a ring that is reached late begins with v = 1."""
     _, ours, theirs, _ = step

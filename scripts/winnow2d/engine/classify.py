@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,19 +24,13 @@ from .masking import masked
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
+from .source import ImageSource, ImageStack
 from .vdam_schedule import batch_limits, batch_size
 
 logger = logging.getLogger(__name__)
 Array = Any
 _CTF_CACHE_BYTES = 2**30
 _BATCH = 4  # purpose of random numbers; others stand in iteration.py
-
-
-class ImageStack(Protocol):
-    """Images by row of the particle table."""
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """Return images (n, y, x), float32."""
 
 
 class Classifier:
@@ -73,11 +67,12 @@ class Classifier:
     ):
         _check(particles, optics, class2d, own)
         self.xp = device_module(own.device)
-        self.stack, self.optics = stack, optics
+        self.optics = optics
         self.class2d, self.own, self.n_threads = class2d, own, n_threads
         self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
         self.plane = half_plane(self.box_px)
         self.dtype = real_dtype(own.precision)
+        self.images = ImageSource(stack, len(particles), self.dtype)
         self.keeps_quirks = own.compatibility == "relion"
         radius = particle_mask_radius_px(class2d.particle_diameter, self.pixel_size_ang, self.box_px)
         has_limit = not (self.keeps_quirks and class2d.do_em)  # RELION's EM has none
@@ -110,18 +105,17 @@ class Classifier:
         return np.random.default_rng([self.own.random_seed, purpose, number, particle])
 
     def update(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iteration:
-        """Do one iteration and return it; `progress` is told how many of all chunks are done."""
+        """Do one iteration and return it; `progress` is told how many of all chunks are done.
+
+        Raises
+        ------
+        ImageError
+            More than 5 % of all images turned out unusable. Fewer are left out; `images.is_broken` tells which.
+        """
         with one_blas_thread():
             self._iteration = steps.next_iteration(self, self.iteration, progress)
+        self.images.check()
         return self._iteration
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Return images (n, y, x) in the precision of the run; one with an infinite pixel comes as NaN throughout."""
-        images = self.stack.read(rows).astype(self.dtype, copy=False)
-        broken = ~np.isfinite(images).all(axis=(1, 2))
-        if broken.any():
-            images = np.where(broken[:, None, None], self.dtype.type(np.nan), images)
-        return images
 
     def batch(self, number: int) -> np.ndarray:
         """Return the rows an iteration looks at, ascending: all of them in EM, a random part of them in VDAM."""
@@ -161,7 +155,7 @@ class Classifier:
         noise = NoiseEstimate(self.box_px)
         averages = FirstAverages(self.plane, self.class2d.nr_classes, self.rng(0, 0))
         for part in chunks(rows):
-            images = self.read(part)
+            images = self.images.read(part)
             usable = np.isfinite(images).all(axis=(1, 2))
             images = images[usable]
             noise.add(masked(images, self.mask) if self.class2d.do_zero_mask else images)

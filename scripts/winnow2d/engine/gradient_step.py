@@ -98,8 +98,10 @@ def take_step(
         weight[:n_classes], projections.tau2, step.tau2_fudge, box, radius
     )
     first, second = _flat(moments)
+    reached = vdam.reached(box, radius)
     for k in range(n_classes):
-        first[:, k], second[k] = vdam.updated(first[:, k], second[k], gradients[:, k])
+        moved_first, moved_second = vdam.updated(first[:, k], second[k], gradients[:, k])
+        first[:, k], second[k] = np.where(reached, moved_first, first[:, k]), np.where(reached, moved_second, second[k])
     pdf_class, images = pdf_class.copy(), references.astype(np.float64)
     skipped = _relocate(images, first, second, pdf_class, step)
     for k in range(n_classes):

@@ -116,7 +116,7 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np
         rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
         noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
-    spectra = prepare(run.xp.asarray(run.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise)
+    spectra = prepare(run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise)
     chunk = expect(
         compared,
         spectra,

@@ -24,6 +24,12 @@ def gradient(data: np.ndarray, weight: np.ndarray, box_px: int, radius: int) -> 
     return np.where(squared <= (PAD * radius) ** 2, data / np.maximum(weight, 1.0), 0)
 
 
+def reached(box_px: int, radius: int) -> np.ndarray:
+    """Return which pixels (m,) of the padded grid have moments at a radius; a ring reached later starts afresh."""
+    squared, _, _ = grid_shells(box_px)
+    return squared < (PAD * radius) ** 2
+
+
 def updated(first: np.ndarray, second: np.ndarray, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the moments of one class after a step.
 

@@ -1,0 +1,60 @@
+"""Images as the engine reads them: in the precision of the run, those that cannot be used marked."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from winnow2d.errors import ImageError
+
+MOST_BROKEN = 0.05  # share of unusable images that stops a run
+_NAMED = 5  # rows an error names
+
+
+class ImageStack(Protocol):
+    """Images by row of the particle table."""
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Return images (n, y, x), float32."""
+
+
+class ImageSource:
+    """Reads images and remembers which ones hold NaN, infinite or all the same pixels.
+
+    Parameters
+    ----------
+    stack : ImageStack
+    n_images : int
+    dtype : dtype of the images that are read
+
+    Attributes
+    ----------
+    is_broken : (n,) bool array
+        Images found unusable so far. Threads that read different rows may share the array.
+    """
+
+    def __init__(self, stack: ImageStack, n_images: int, dtype: np.dtype):
+        self._stack, self._dtype = stack, dtype
+        self.is_broken = np.zeros(n_images, bool)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return images (n, y, x); an unusable one comes as NaN throughout, so that it has no weight anywhere."""
+        images = self._stack.read(rows).astype(self._dtype, copy=False)
+        first = images[:, :1, :1]
+        broken = ~np.isfinite(images).all(axis=(1, 2)) | (images == first).all(axis=(1, 2))
+        if broken.any():
+            self.is_broken[rows[broken]] = True
+            images = np.where(broken[:, None, None], self._dtype.type(np.nan), images)
+        return images
+
+    def check(self) -> None:
+        """Raise ImageError if too many images are unusable; the message names the first rows (from 1)."""
+        rows = np.flatnonzero(self.is_broken)
+        if len(rows) > MOST_BROKEN * len(self.is_broken):
+            named = ", ".join(str(row + 1) for row in rows[:_NAMED])
+            raise ImageError(
+                f"{len(rows)} of {len(self.is_broken)} images hold NaN, infinite or constant pixels, more than "
+                f"{MOST_BROKEN:.0%}: rows {named}{' ...' if len(rows) > _NAMED else ''} of the particles; "
+                "extract them anew"
+            )
