@@ -168,6 +168,9 @@ def test_a_dying_class_is_relocated(particles, history, caplog):
     assert is_finite(found.model)
     assert found.model.pdf_class.sum() == pytest.approx(1)
     assert found.model.pdf_class[1] > 0.2
+    # a copy of what another class was: it makes no step of its own
+    steps = np.linalg.norm(found.model.references[1] - state.model.references[[0, 2]], axis=(1, 2))
+    assert steps.min() < 0.01 * np.linalg.norm(found.model.references[1])
     usual = classifier(particles, iteration=state).update()
     assert relative_distance(found, 1) < 0.8 * relative_distance(usual, 1)
 
