@@ -1,0 +1,58 @@
+"""Images that cannot be used are marked wherever they are first read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from winnow2d.engine.source import ImageSource
+from winnow2d.errors import ImageError
+
+
+class Stack:
+    """Images in memory."""
+
+    def __init__(self, images: np.ndarray):
+        self.images = images
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        return self.images[indices]
+
+
+@pytest.fixture
+def images(rng) -> np.ndarray:
+    return rng.standard_normal((100, 8, 8)).astype(np.float32)
+
+
+def test_good_images_come_as_they_are(images):
+    source = ImageSource(Stack(images), 100, np.dtype(np.float32))
+    np.testing.assert_array_equal(source.read(np.array([3, 5])), images[[3, 5]])
+    assert not source.is_broken.any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_bad_pixel_makes_an_image_unusable(images, value):
+    images[7, 2, 2] = value
+    source = ImageSource(Stack(images), 100, np.dtype(np.float64))
+    found = source.read(np.arange(6, 9))
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2]]).all()
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(np.flatnonzero(source.is_broken), [7])
+
+
+def test_a_constant_image_is_unusable(images):
+    images[4] = 2.5
+    source = ImageSource(Stack(images), 100, np.dtype(np.float32))
+    assert np.isnan(source.read(np.array([4]))).all()
+
+
+def test_more_than_a_twentieth_stops_and_names_rows(images):
+    images[10:15] = 0
+    source = ImageSource(Stack(images), 100, np.dtype(np.float32))
+    source.read(np.arange(100))
+    source.check()
+    images[15] = 0
+    source.read(np.arange(100))
+    with pytest.raises(ImageError, match=r"^6 of 100 images .* rows 11, 12, 13, 14, 15 \.\.\."):
+        source.check()
