@@ -11,8 +11,6 @@ import pandas as pd
 from winnow2d.errors import WinnowError
 from winnow2d.formats.atomic import replaced
 
-CLASS_COLUMNS = ("class", "image", "score", "threshold", "kept", "rule", "decided_by", "n_particles", "share")
-
 
 def write_class_ledger(
     path: str | Path,
