@@ -144,3 +144,9 @@ def test_missing_micrograph_names_only_warn(table):
 def test_a_particle_with_another_voltage_than_its_optics_group(table):
     table.particles["rlnVoltage"] = ["300.0", "200", "300"]
     assert "row 2: rlnVoltage is 200, but data_optics says 300" in only_error(table)
+
+
+@pytest.mark.parametrize("value", ["0", "-0.5"])
+def test_a_norm_correction_images_cannot_be_divided_by(table, value):
+    table.particles["rlnNormCorrection"] = ["1.0", value, "0.9"]
+    assert f"data_particles row 2: rlnNormCorrection is {value}, expected a number above 0" in only_error(table)

@@ -201,6 +201,14 @@ def _check_particle_values(particles: pd.DataFrame, source: str, do_ctf_correcti
                 f"{source}: data_particles {name_rows(is_wrong)}: {label} is {found}, expected a finite number. "
                 "Correct or remove these particles."
             )
+    if "rlnNormCorrection" in particles:  # images are divided by it
+        is_wrong = numbers(particles["rlnNormCorrection"]) <= 0
+        if is_wrong.any():
+            found = name_some(sorted(set(particles["rlnNormCorrection"].to_numpy()[is_wrong])))
+            findings.error(
+                f"{source}: data_particles {name_rows(is_wrong)}: rlnNormCorrection is {found}, expected a number "
+                "above 0. Remove these particles, or the column: it is estimated anew."
+            )
 
 
 def _check_overrides(table: ParticleTable, source: str, findings: Findings) -> None:
