@@ -3,10 +3,19 @@
 from pathlib import Path
 
 from winnow2d import runner
+from winnow2d.config import check_config
 from winnow2d.errors import StarError
 from winnow2d.intake.enter import enter_particles
+from winnow2d.intake.rounds import PlannedRound, planned
 
 SPEC = runner.JobSpec(type="Extract", nodes={"particles": "particles"})
+
+
+def planned_rounds() -> list[PlannedRound]:
+    """Return the rounds of the config: no params of the rule, or a changed round would enter the particles again."""
+    rule = globals().get("snakemake")
+    return planned(check_config(rule.config).rounds) if rule and rule.config else []
+
 
 with runner.job(globals(), SPEC) as job:
     sources = job.inputs.particles if isinstance(job.inputs.particles, list) else [job.inputs.particles]
@@ -21,4 +30,5 @@ with runner.job(globals(), SPEC) as job:
         job_directory=job.directory.as_posix(),
         stacks_root=job.own.stacks_root,
         do_ctf_correction=getattr(job.params, "do_ctf_correction", True),
+        rounds=planned_rounds(),
     )

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from winnow2d.errors import ConfigError
+from winnow2d.intake.rounds import misfits, planned
 from winnow2d.options import SECTIONS, Class2DOptions, DemoOptions, ExtractOptions, OwnOptions, SelectOptions
 
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
@@ -105,15 +106,11 @@ def check_config(raw: Any) -> Config:
     base = {name: check.values(name, raw.get(name), options) for name, options in SECTIONS.items()}
     differences = check.rounds(raw.get("rounds", [{}]))
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
+    if demo:
+        check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
     return Config(particles, demo, ExtractOptions(**base["extract"]), OwnOptions(**base["own"]), rounds)
-
-
-def round_options(config: Config, number: int) -> tuple[Class2DOptions, SelectOptions, OwnOptions]:
-    """Return the merged options of a round, counted from 1."""
-    merged = config.rounds[number - 1]
-    return merged.class2d, merged.select, merged.own
 
 
 @dataclass
@@ -154,6 +151,11 @@ class _Check:
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
             self.problem(f"input.particles: expected the path of a STAR file or a list of paths, found {raw!r}.")
             return ()
+        if len(paths) > 1:
+            self.problem(
+                f"input.particles: {len(paths)} files given, expected one. Join them first, e.g. with "
+                "relion_star_handler --combine."
+            )
         return tuple(paths)
 
     def values(self, section: str, raw: Any, options: type) -> dict[str, Any]:
@@ -179,7 +181,7 @@ class _Check:
         return good
 
     def rounds(self, raw: Any) -> list[Mapping[str, Any]]:
-        """Return the differences of each round, shape checked."""
+        """Return the differences of each round, shape checked; a bad entry keeps its place with none."""
         if not isinstance(raw, list) or not raw:
             self.problem(f"rounds: expected a list with one entry per round, e.g. rounds: [{{}}, {{}}], found {raw!r}.")
             return []
@@ -188,10 +190,10 @@ class _Check:
             return []
         entries: list[Mapping[str, Any]] = []
         for number, entry in enumerate(raw, 1):
-            if entry is None or isinstance(entry, Mapping):
-                entries.append(entry or {})
-                continue
-            self.problem(f"round {number}: expected sections ({', '.join(ROUND_SECTIONS)}), found {entry!r}.")
+            is_sections = entry is None or isinstance(entry, Mapping)
+            if not is_sections:
+                self.problem(f"round {number}: expected sections ({', '.join(ROUND_SECTIONS)}), found {entry!r}.")
+            entries.append(entry or {} if is_sections else {})
         return entries
 
     def merge(self, number: int, base: dict[str, dict[str, Any]], difference: Mapping[str, Any]) -> Round:

@@ -136,7 +136,9 @@ def _section(options: type) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of the config, for editors; `config.check_config` is the judge."""
-    one_or_many = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    one_or_many = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}]
+    }
     inputs: dict[str, Any] = {name: {} for name in INPUTS} | {"particles": one_or_many, "demo": _section(DemoOptions)}
     sections = {name: _section(options) for name, options in SECTIONS.items()}
     one_round = {

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from winnow2d.config import check_config, load_config, round_options
+from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError
 from winnow2d.options import SECTIONS
 
@@ -30,8 +30,8 @@ def test_users_config_gives_two_rounds_that_differ_in_classes():
     assert config.particles == ("path/to/particles.star",)
     assert config.demo is None
     assert [item.class2d.nr_classes for item in config.rounds] == [50, 30]
-    class2d, select, own = round_options(config, 2)
-    assert (class2d.nr_iter_em, select.rank_threshold, own.random_seed) == (25, 0.35, 1)
+    second = config.rounds[1]
+    assert (second.class2d.nr_iter_em, second.select.rank_threshold, second.own.random_seed) == (25, 0.35, 1)
 
 
 def test_a_difference_touches_nothing_else():
@@ -110,6 +110,10 @@ def test_both_algorithms_are_an_error():
         ({"input": {"particle": "a.star"}}, "input: unknown key 'particle'. Did you mean 'particles'?"),
         ({"input": {"particles": "a.star", "demo": {}}}, "input: exactly one of"),
         ({"input": {"particles": [3]}}, "input.particles: expected the path of a STAR file"),
+        (
+            {"input": {"particles": ["a.star", "b.star"]}},
+            "input.particles: 2 files given, expected one. Join them first",
+        ),
         ({"input": {"optimiser": "run_it025_optimiser.star"}}, "input.optimiser: not supported yet"),
         ({"input": {"micrographs": "m.star", "coordinates": "c.star"}}, "input.micrographs: not supported yet"),
         ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
@@ -127,6 +131,26 @@ def test_relions_own_default_of_an_unsupported_option_is_accepted():
 def test_all_problems_are_told_at_once():
     found = problems(class2d={"do_em": True, "nr_clases": 3, "tau_fudge": -1}, own={"device": "x"}, inptu=1)
     assert len(found) == 4
+
+
+def test_a_broken_round_keeps_its_place():
+    found = problems(rounds=[3, {"class2d": {"nr_clases": 3}}])
+    assert [problem.split(":")[0] for problem in found] == ["round 1", "round 2"]
+
+
+def test_one_particle_file_may_stand_in_a_list():
+    assert check_config(USERS | {"input": {"particles": ["a.star"]}}).particles == ("a.star",)
+
+
+@pytest.mark.parametrize("algorithm", [{"do_em": True}, {"do_grad": True}])
+def test_what_the_demo_cannot_give_to_any_round_is_told_at_once(algorithm):
+    demo = {"demo": {"particles": 30, "box": 32, "pixel_size": 4}}
+    rounds = [{}, {"class2d": {"nr_classes": 31}}, {"class2d": {"particle_diameter": 128.5}}]
+    given = algorithm | {"nr_classes": 30, "particle_diameter": 128}
+    found = problems(input=demo, rounds=rounds, class2d=given)
+    assert len(found) == 2
+    assert found[0].startswith("round 3: class2d.particle_diameter: 128.5 A is larger than the box (32 px of 4 A = 128")
+    assert found[1].startswith("round 2: class2d.nr_classes: 31 classes for 30 particles")
 
 
 def test_numbers_may_be_written_as_yaml_reads_them():

@@ -5,6 +5,7 @@ import pytest
 from particle_sets import make_particle_set, make_table, read_table, write_table
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.intake.enter import enter_particles
+from winnow2d.intake.rounds import PlannedRound
 
 OUT = "Extract/job001/particles.star"
 
@@ -91,6 +92,22 @@ def test_problems_of_tables_headers_and_pixels_are_told_together(tmp_path, proje
         assert part in told
     assert not (project / OUT).exists()
     assert not (project / "m0.mrcs").exists()
+
+
+def test_what_later_rounds_ask_is_told_with_the_problems_of_the_input(tmp_path, project):
+    source = make_particle_set(tmp_path / "data", constant=[7])
+    rounds = [PlannedRound(1, 32, 19), PlannedRound(2, 33, 20), PlannedRound(3, 33, 3)]
+    table = make_table(source)
+    table.particles.loc[3, "rlnDefocusU"] = "nan"
+    write_table(source, table)
+    with pytest.raises(ValueError, match="rlnDefocusU") as caught:
+        enter_particles(source, project, rounds=rounds)
+    assert caught.value.problems[1:] == (
+        "rounds 2, 3: class2d.particle_diameter: 33 A is larger than the box (16 px of 2 A = 32 A); give the mask "
+        "diameter of your particle.",
+        "round 2: class2d.nr_classes: 20 classes for 19 particles; ask for fewer.",
+    )
+    enter_particles(make_particle_set(tmp_path / "good", constant=[7]), project, rounds=rounds[:1])
 
 
 def test_entering_twice_gives_the_same_bytes(tmp_path, project):

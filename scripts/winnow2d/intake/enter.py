@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from winnow2d.formats.particles import ParticleTable, read_particle_table, write
 from winnow2d.formats.star import read_star
 from winnow2d.intake.findings import Findings
 from winnow2d.intake.images import check_headers, check_pixels
+from winnow2d.intake.rounds import PlannedRound, misfits
 from winnow2d.intake.stacks import (
     ImageReferences,
     check_found,
@@ -47,6 +49,7 @@ def enter_particles(
     job_directory: str = "Extract/job001",
     stacks_root: str = "",
     do_ctf_correction: bool = True,
+    rounds: Sequence[PlannedRound] = (),
 ) -> Entered:
     """Check the particles of a STAR file and write them as `job_directory`/particles.star.
 
@@ -65,6 +68,8 @@ def enter_particles(
         Last folder in which relative stack names are looked for; empty for none.
     do_ctf_correction : bool
         Whether the classification will need the CTF columns.
+    rounds : sequence of PlannedRound
+        What the rounds ask of the particles; empty where it is not known.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def enter_particles(
     Raises
     ------
     StarError
-        With all problems of tables, stacks and images together; nothing is written then.
+        With all problems of tables, stacks, images and rounds together; nothing is written then.
     """
     findings = Findings()
     project = project.absolute()
@@ -87,6 +92,7 @@ def enter_particles(
     found = find_stacks(references.names, folders, own_links)
     check_found(found, folders, str(source), findings)
     table, left_out = _check_images(table, references, found, str(source), findings)
+    _check_rounds(table, len(left_out), rounds, findings)
     findings.settle()
 
     table = numbered_from_one(table)
@@ -138,6 +144,16 @@ def _check_images(
     if "rlnOpticsGroup" in table.particles:
         group = np.nan_to_num(numbers(table.particles["rlnOpticsGroup"]))
     return table, check_pixels(paths, references, group, rows, box_px, source, findings)
+
+
+def _check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[PlannedRound], findings: Findings) -> None:
+    """Add what the rounds ask of particles that these cannot give."""
+    size, pixel = [
+        numbers(table.optics[label])[0] if label in table.optics and len(table.optics) else np.nan
+        for label in ("rlnImageSize", "rlnImagePixelSize")
+    ]
+    box_px = int(size) if np.isfinite(size) else 0
+    findings.errors.extend(misfits(rounds, box_px, float(pixel), len(table.particles) - n_left_out))
 
 
 def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
