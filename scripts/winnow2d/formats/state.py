@@ -60,9 +60,14 @@ def save_state(directory: str | os.PathLike, iteration: Iteration, mark: str) ->
     if iteration.moments is not None:
         arrays |= {"moments.first": iteration.moments.first, "moments.second": iteration.moments.second}
     scalars["optics"] = [dataclasses.asdict(group) for group in iteration.optics]
-    arrays["scalars"] = np.frombuffer(json.dumps(scalars, default=float).encode(), dtype=np.uint8)
+    arrays["scalars"] = np.frombuffer(json.dumps(scalars, default=_plain).encode(), dtype=np.uint8)
     with replaced(Path(directory) / STATE_FILE) as [temporary], temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
+
+
+def _plain(number: np.generic) -> Any:
+    """Return a NumPy scalar as Python's int, float or bool."""
+    return number.item()
 
 
 def load_state(directory: str | os.PathLike, mark: str) -> tuple[Iteration | None, str]:
@@ -74,12 +79,13 @@ def load_state(directory: str | os.PathLike, mark: str) -> tuple[Iteration | Non
     if not path.exists():
         return None, ""
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             arrays = {key: stored[key] for key in stored.files}
         scalars = json.loads(bytes(arrays.pop("scalars")))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        found = scalars["mark"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None, f"{path} cannot be read"
-    if scalars["mark"] != mark:
+    if found != mark:
         return None, "the options, the particles or the engine's version have changed since"
     return _iteration(arrays, scalars), ""
 
