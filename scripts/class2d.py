@@ -10,7 +10,7 @@ from winnow2d import __version__, runner
 from winnow2d.engine.classify import Classifier
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import ParticleTable, particles_from_table, read_particle_table, sort_by_micrograph
-from winnow2d.formats.refinement import remove_iteration, write_iteration
+from winnow2d.formats.refinement import iteration_numbers, remove_iteration, remove_iterations_after, write_iteration
 from winnow2d.formats.state import fingerprint, load_state, save_state
 from winnow2d.records import Iteration
 
@@ -20,7 +20,8 @@ SPEC = runner.JobSpec(
     input_nodes={"particles": "particles"},
     option_inputs={"fn_img": "particles"},
 )
-# Options that change no byte of an iteration: the total may grow, and where a run computes does not matter.
+# Options that start nothing anew. All but one change no number of an iteration: the total may grow. The device
+# does, in the last digits, as sums are rounded in another order; a run may all the same move to another machine.
 WITHOUT_EFFECT = ("nr_iter_em", "fn_img", "device", "keep_iterations", "grad_write_iter", "stacks_root")
 
 logger = logging.getLogger("winnow2d")
@@ -29,7 +30,9 @@ logger = logging.getLogger("winnow2d")
 def state_mark(job: runner.Job) -> str:
     """Return the fingerprint of everything that decides the iterations of a job."""
     options = dataclasses.asdict(job.options) | dataclasses.asdict(job.own)
-    effective = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
+    # The schedule of VDAM is stretched over all its mini-batches; EM has no use for their number.
+    ignored = (*WITHOUT_EFFECT, "nr_iter_grad") if job.options.do_em else WITHOUT_EFFECT
+    effective = {name: value for name, value in options.items() if name not in ignored}
     return fingerprint(__version__, effective, job.inputs.particles)
 
 
@@ -38,19 +41,19 @@ class WrittenIterations:
 
     def __init__(self, job: runner.Job, table: ParticleTable):
         self._job, self._table = job, table
-        self._before: int | None = None
 
     def add(self, iteration: Iteration) -> None:
-        """Write the files of an iteration if they are wanted, and remove those of the one before if they are not."""
+        """Write the files of an iteration if they are wanted, and remove all earlier ones if only the last is."""
         job, total = self._job, self._job.options.n_iterations
         number = iteration.number
         if not (job.options.do_em or number % job.own.grad_write_iter == 0 or number == total):
             return
         iteration = dataclasses.replace(iteration, total=total)
         write_iteration(job.stem("run"), iteration, self._table, job.options, job.own, job.command)
-        if job.own.keep_iterations == "last" and self._before is not None:
-            remove_iteration(job.stem("run"), self._before)
-        self._before = number
+        if job.own.keep_iterations == "last":
+            for earlier in iteration_numbers(job.stem("run")):
+                if earlier < number:
+                    remove_iteration(job.stem("run"), earlier)
 
 
 def describe(iteration: Iteration, seconds_left: float) -> str:
@@ -80,6 +83,7 @@ def main() -> None:
         run = Classifier(stack, particles, optics, job.options, job.own, state, n_threads=job.threads)
 
         written = WrittenIterations(job, table)
+        remove_iterations_after(job.stem("run"), -1 if state is None else state.number)  # left by another run
         if state is None:
             written.add(run.iteration)
         else:

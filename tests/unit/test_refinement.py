@@ -11,7 +11,13 @@ import pytest
 from winnow2d.errors import ImageError, StarError
 from winnow2d.formats import labels
 from winnow2d.formats.particles import read_particle_table
-from winnow2d.formats.refinement import read_class_table, read_iteration, write_iteration
+from winnow2d.formats.refinement import (
+    iteration_numbers,
+    read_class_table,
+    read_iteration,
+    remove_iterations_after,
+    write_iteration,
+)
 from winnow2d.formats.spectra import estimated_resolution_ang, leading_shell, overall_coverage
 from winnow2d.formats.star import read_star
 from winnow2d.options import Class2DOptions, OwnOptions
@@ -171,6 +177,23 @@ def test_missing_files_are_named(project):
         read_iteration("Class2D/job011/run_it002_optimiser.star")
     with pytest.raises(StarError, match="no table data_model_classes"):
         read_class_table("Class2D/job011/run_it002_data.star")
+
+
+def test_iterations_beyond_one_are_removed_and_nothing_else(project):
+    iteration, table = relion(2)
+    for number in (0, 2, 12, 1000):
+        write(dataclasses.replace(iteration, number=number), table)
+    job = Path("Class2D/job011")
+    others = ["run_it012_mine.png", "other_it012_data.star", "run_unmasked_classes.mrcs", "run_it12_data.star"]
+    for name in others:
+        (job / name).touch()
+    assert iteration_numbers(f"{job}/run") == [0, 2, 12, 1000]
+    remove_iterations_after(f"{job}/run", 2)
+    assert iteration_numbers(f"{job}/run") == [0, 2]
+    assert all((job / name).exists() for name in others)
+    remove_iterations_after(f"{job}/run", -1)
+    assert {path.name for path in job.iterdir()} == set(others) - {"run_unmasked_classes.mrcs"}
+    assert iteration_numbers("Class2D/job099/run") == []
 
 
 def test_spectra_by_hand():

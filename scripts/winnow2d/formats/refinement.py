@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def remove_iteration(stem: str, number: int) -> None:
     """Delete the files of an iteration, the optimiser first, so that what is left never looks whole."""
     for name in ITERATION_FILES:
         Path(f"{stem}_it{number:03d}_{name}").unlink(missing_ok=True)
+
+
+def iteration_numbers(stem: str) -> list[int]:
+    """Return the numbers of the iterations of which any file is there, ascending."""
+    name = re.compile(rf"{re.escape(Path(stem).name)}_it(\d{{3,}})_({'|'.join(map(re.escape, ITERATION_FILES))})")
+    matches = (name.fullmatch(path.name) for path in Path(stem).parent.glob("*"))
+    return sorted({int(match[1]) for match in matches if match})
+
+
+def remove_iterations_after(stem: str, number: int) -> None:
+    """Delete the files of all iterations beyond `number`, the last first; with -1 nothing of any is left.
+
+    Raises
+    ------
+    OSError
+        A file cannot be deleted.
+    """
+    for later in reversed(iteration_numbers(stem)):
+        if later > number:
+            remove_iteration(stem, later)
+    if number < 0:
+        Path(f"{stem}_unmasked_classes.mrcs").unlink(missing_ok=True)
 
 
 def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
