@@ -6,7 +6,6 @@ import contextlib
 import logging
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,28 +20,20 @@ class ProgressBar:
 
     def __init__(self, name: str):
         self._name = name
-        self._started = time.monotonic()
         self._is_shown = False
 
     def update(self, done: int, total: int, text: str = "") -> None:
-        """Show how far the job is, and log the same as a plain line."""
+        """Show how far the job is, and log the same as a plain line; only the job itself can tell the time left."""
         logger.info("%d/%d %s", done, total, text)
         if sys.stderr is None or not sys.stderr.isatty():
             return
         fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
         bar = "#" * round(fraction * _BAR_WIDTH)
-        line = f"{self._name} [{bar:-<{_BAR_WIDTH}}] {done}/{total}{self._remaining(fraction)} {text}"
+        line = f"{self._name} [{bar:-<{_BAR_WIDTH}}] {done}/{total} {text}"
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[K{line[:width]}")
         sys.stderr.flush()
         self._is_shown = True
-
-    def _remaining(self, fraction: float) -> str:
-        """Return the time to go, as far as it can be told."""
-        if fraction <= 0.0:
-            return ""
-        seconds = (time.monotonic() - self._started) * (1.0 - fraction) / fraction
-        return f", {int(seconds // 60)}:{int(seconds % 60):02d} to go"
 
     def end_line(self) -> None:
         """Leave the bar where it stands, so that what follows begins a line of its own."""
