@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from winnow2d.errors import JobError, WinnowError
+from winnow2d.formats.jobs import as_list, read_job_star
 from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.star import read_star
 from winnow2d.report.tables import GOOD, TruthScore, truth_score
@@ -18,10 +19,12 @@ def score_project(project: Path) -> TruthScore:
     truth = project / "Extract/job001/truth.star"
     if not truth.is_file():
         raise JobError(f"{truth}: no such file; only the demo (input: {{demo: ...}}) has a truth to compare with.")
-    ledgers = sorted(project.glob("report/round_*/particles.tsv"))
-    if not ledgers:
-        raise JobError(f"{project}/report: no round_NN/particles.tsv; let the demo finish its first round.")
-    return truth_score(read_star(truth)["truth"], [read_ledger(path) for path in ledgers])
+    report = project / "report/job.star"
+    if not report.is_file():
+        raise JobError(f"{report}: no such file; let the demo finish its report.")
+    # report/ may hold ledgers of rounds that were taken out of the config since: the report names those that count.
+    ledgers = as_list(read_job_star(report, None).inputs.get("particle_ledgers", []))
+    return truth_score(read_star(truth)["truth"], [read_ledger(project / path) for path in ledgers])
 
 
 def lines(score: TruthScore) -> list[str]:
