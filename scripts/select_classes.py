@@ -9,6 +9,7 @@ from winnow2d.formats.refinement import read_class_table, read_iteration
 from winnow2d.formats.selection_star import (
     class_image_names,
     classified_particles,
+    remove_selection,
     write_backup_selection,
     write_class_averages,
     write_kept_particles,
@@ -27,11 +28,15 @@ SPEC = runner.JobSpec(
 )
 
 with runner.job(globals(), SPEC) as job:
+    spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
+    remove_selection(job.directory)
+    for path in (spare_ledger, job.outputs.class_ledger, job.outputs.particle_ledger):
+        path.unlink(missing_ok=True)
+
     features = class_features(read_iteration(job.inputs.optimiser), job.params.particle_diameter)
     choice = choose_classes(features, score_classes(features), job.options)
     classes, table = read_class_table(job.inputs.model), read_particle_table(job.inputs.data)
 
-    spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
         write_class_ledger(
             path, class_image_names(classes), choice.score, choice.threshold, choice.kept, choice.rule, features

@@ -29,7 +29,7 @@ def run(project, repository):
             label=label, type_number=7, options=options, own=OwnOptions(), inputs=inputs, outputs=outputs,
             params=params or {},
         )  # fmt: skip
-        (project / directory).mkdir(parents=True)
+        (project / directory).mkdir(parents=True, exist_ok=True)
         write_job_star(project / directory / "job.star", job)
         (project / directory / PROVENANCE).write_text(json.dumps({"program": PROGRAM}))
         path = repository / "scripts" / script
@@ -83,6 +83,27 @@ def test_nothing_kept_is_an_error_that_leaves_the_ledger(project, select):
     assert "no class reaches rank_threshold 1: the best score is" in (project / "Select/job012/run.err").read_text()
     assert not (project / "Select/job012/particles.star").exists()
     assert len(read_ledger(project / "Select/job012/classes.tsv")) == 5
+
+
+def test_nothing_of_an_earlier_selection_outlives_a_changed_one(project, select):
+    assert select().returncode == 0
+    left = {path.name for path in (project / "Select/job012").glob("*.*")}
+    assert {"particles.star", "rank_model.star", "rank_data.star", "rank_optimiser.star"} <= left
+    assert select(rank_threshold=1.0).returncode == 1
+    files = {path.name for path in (project / "Select/job012").glob("*.*")}
+    made = {"particles", "class_averages", "backup_selection", "rank_model", "rank_data", "rank_optimiser"}
+    assert not files & {f"{name}.star" for name in made}
+    assert (project / "Select/job012/classes.tsv").exists()
+    assert select().returncode == 0
+    assert not (project / "Select/job012/classes.tsv").exists()
+
+
+def test_nothing_of_an_earlier_selection_outlives_a_classification_that_cannot_be_read(project, select):
+    assert select().returncode == 0
+    (project / CLASSIFIED["model"]).write_text("")
+    assert select().returncode == 1
+    assert not (project / "Select/job012/rank_model.star").exists()
+    assert not list((project / "report/round_01").glob("*.tsv"))
 
 
 def test_regrouping_of_kept_particles(project, run):

@@ -18,7 +18,17 @@ from winnow2d.formats.star import number_column, read_star, write_star
 _ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
 _AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
 _RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
+SELECTION_FILES = (
+    "particles.star", "class_averages.star", "backup_selection.star",
+    "rank_optimiser.star", "rank_data.star", "rank_model.star",
+)  # fmt: skip
 _UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
+
+
+def remove_selection(folder: str | Path) -> None:
+    """Delete what an earlier selection left in the folder of a Select job, so that nothing of it outlives a failure."""
+    for name in SELECTION_FILES:
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def kept_particles(table: ParticleTable, kept_classes: np.ndarray) -> ParticleTable:
