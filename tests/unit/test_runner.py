@@ -178,6 +178,21 @@ def test_abort_is_obeyed_and_forgotten_at_the_next_start(particles):
     assert status() == "Succeeded"
 
 
+def go_on_though_the_lock_is_lost():
+    with runner.job(rule(), CLASS2D) as job:
+        job.stop_if_aborted()
+        job._lock.is_lost = True
+        job.stop_if_aborted()
+        job.outputs.data.touch()
+
+
+def test_job_another_machine_took_over_stops(particles, capsys):
+    with pytest.raises(SystemExit):
+        go_on_though_the_lock_is_lost()
+    assert "another machine took this job for dead and has taken it over" in capsys.readouterr().err
+    assert not Path(DATA).exists()
+
+
 def test_loop_that_ends_by_abort_requested_is_aborted_too(particles):
     with pytest.raises(SystemExit), runner.job(rule(), CLASS2D) as job:
         (job.directory / "RELION_JOB_ABORT_NOW").touch()
