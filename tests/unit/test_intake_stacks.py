@@ -110,6 +110,27 @@ def test_links_are_recorded_and_taken_back_with_their_empty_folders(outside, pro
     assert list(read_own_links(project, JOB)) == ["y.mrcs"]
 
 
+def test_a_stack_in_the_project_is_linked_by_a_path_that_moves_with_it(project):
+    stack = project / "import/set/x.mrcs"
+    stack.parent.mkdir(parents=True)
+    stack.write_bytes(b"pixels")
+    names, links = plan_links({"x.mrcs": stack, "y.mrc": stack}, project, JOB, {})
+    assert names == {"x.mrcs": "x.mrcs", "y.mrc": "Extract/job001/source/y.mrcs"}
+    make_links(links, {}, project, JOB)
+    moved = project.with_name(f"{project.name}_moved")
+    project.rename(moved)
+    for name in names.values():
+        assert (moved / name).resolve() == moved / "import/set/x.mrcs"
+    assert read_own_links(moved, JOB) == links
+
+
+def test_a_link_made_outside_the_project_by_a_linked_folder_stays_absolute(project, tmp_path_factory):
+    (project / "x.mrcs").write_bytes(b"pixels")
+    (project / "Extract").symlink_to(tmp_path_factory.mktemp("disk"))
+    names, links = plan_links({"x.mrc": project / "x.mrcs"}, project, JOB, {})
+    assert links[names["x.mrc"]] == str(project / "x.mrcs")
+
+
 def test_a_link_the_user_changed_is_not_ours_any_more(outside, project):
     make_links({"y.mrcs": str(outside)}, {}, project, JOB)
     (project / "y.mrcs").unlink()

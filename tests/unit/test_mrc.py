@@ -80,6 +80,20 @@ def test_damage_is_refused(tmp_path, images):
         write_stack(path, images * np.nan, 1.0)
 
 
+@pytest.mark.parametrize("place", ["links/a.mrcs", "folder/a.mrcs"])
+def test_a_link_to_nothing_is_named_with_the_way_out(tmp_path, images, place):
+    write_stack(tmp_path / "raw/a.mrcs", images, 2.0)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/a.mrcs").symlink_to("../raw/a.mrcs")
+    (tmp_path / "folder").symlink_to("raw")
+    assert len(ParticleStack([f"1@{place}"], tmp_path).read([0])) == 1
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    with pytest.raises(ImageError, match=rf"{place.split('/')[0]}.* is a link to (\.\./)?raw.*--forcerun extract"):
+        ParticleStack([f"1@{place}"], tmp_path).read([0])
+    with pytest.raises(ImageError, match="no such file"):
+        read_stack_header(tmp_path / "links/b.mrcs")
+
+
 def test_image_names():
     assert split_image_name("000001@a/b@c.mrcs") == (0, "a/b@c.mrcs")
     assert split_image_name("a.mrc") == (0, "a.mrc")

@@ -75,7 +75,7 @@ def read_stack_header(path: str | os.PathLike) -> StackHeader:
     """
     path = Path(path)
     if not path.is_file():
-        raise ImageError(f"{path}: no such file")
+        raise ImageError(_absent(path))
     try:
         with _header_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # permissive reading warns of old machine stamps
@@ -95,6 +95,19 @@ def read_stack_header(path: str | os.PathLike) -> StackHeader:
         raise ImageError(f"{path}: truncated: {found} bytes, but {n_images} images need {expected}; copy it again")
     pixel_size = float(header.cella.x) / int(header.mx) if int(header.mx) > 0 else 0.0
     return StackHeader(n_images, box_y, box_x, pixel_size, mode, offset, dtype)
+
+
+def _absent(path: Path) -> str:
+    """Return the sentence about a stack that is not there: a link may have lost what it points to."""
+    for link in (path, *path.parents):
+        if link.is_symlink() and not link.exists():
+            name = "" if link == path else f"{path}: "
+            return (
+                f"{name}{link} is a link to {os.readlink(link)}, which is not there. Put the images back; or, where "
+                "they have moved, name their new place in the config and enter the particles again: add "
+                "`--forcerun extract` to the command"
+            )
+    return f"{path}: no such file"
 
 
 class ParticleStack:

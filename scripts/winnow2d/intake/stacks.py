@@ -105,7 +105,8 @@ def plan_links(
     names : dict
         Stack name in the file -> stack name in the project.
     links : dict
-        Place relative to the project -> absolute path of the stack.
+        Place relative to the project -> where the link points: from its own folder to a stack that lies in the
+        project, so that a project may be moved; absolute to any other.
     """
     names: dict[str, str] = {}
     links: dict[str, str] = {}
@@ -122,11 +123,19 @@ def plan_links(
                 free_folders[folder] = _is_free(folder, project, job_directory)
             is_taken = os.path.lexists(project / place) and not is_ours
             if ".." not in PurePosixPath(name).parts and free_folders[folder] and not is_taken:
-                links[place] = str(found[name])
+                links[place] = _target(place, found[name], project)
                 continue
         names[name] = _source_place(name, job_directory, links)
-        links[names[name]] = str(found[name])
+        links[names[name]] = _target(names[name], found[name], project)
     return names, links
+
+
+def _target(place: str, stack: Path, project: Path) -> str:
+    """Return what a link at `place` must hold to point to a stack."""
+    root, folder = project.resolve(), (project / place).parent.resolve()
+    if stack.is_relative_to(root) and folder.is_relative_to(root):
+        return os.path.relpath(stack, folder)
+    return str(stack)
 
 
 def _is_free(folder: PurePosixPath, project: Path, job_directory: str) -> bool:
