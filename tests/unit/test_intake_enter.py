@@ -160,6 +160,28 @@ def test_a_file_without_optics_table_is_converted(tmp_path, project):
     assert after.optics["rlnImageSize"][0] == "16"
 
 
+def test_all_problems_of_a_file_without_optics_table_are_told_together(tmp_path, project):
+    make_particle_set(tmp_path / "data")
+    source = tmp_path / "data" / "old.star"
+    labels = ["rlnImageName", "rlnDefocusU", "rlnSphericalAberration", "rlnAmplitudeContrast"]
+    labels += ["rlnMagnification", "rlnDetectorPixelSize", "rlnMicrographName"]
+    head = "\ndata_\n\nloop_\n" + "".join(f"_{label} #{number}\n" for number, label in enumerate(labels, start=1))
+    rows = ["1@m0.mrcs 10000 2.7 0.1 0 2.0 mic.mrc", "2@m0.mrcs none x 0.1 1e4 2.0 mic.mrc"]
+    source.write_text(head + "\n".join([*rows, "1@gone.mrcs 10000 2.7 0.1 1e4 2.0 mic.mrc"]) + "\n")
+    with pytest.raises(ValueError, match="rlnVoltage") as caught:
+        enter_particles(source, project)
+    expected = (
+        "lacks rlnVoltage: the wavelength of the CTF cannot be known",
+        "row 2: rlnSphericalAberration is 'x', expected a number",
+        "row 1: rlnMagnification is 0, expected a number above 0 for the pixel size",
+        "row 2: rlnDefocusU is none",
+        "1 of 2 stacks are missing: gone.mrcs",
+    )
+    assert len(caught.value.problems) == len(expected)
+    for told, words in zip(caught.value.problems, expected, strict=True):
+        assert words in told
+
+
 def test_problems_of_the_optics_table_and_missing_columns_are_told_together(tmp_path, project):
     source = make_particle_set(tmp_path / "data")
     table = make_table(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from winnow2d.errors import ImageError, StarError
+from winnow2d.errors import ImageError, StarError, WinnowError
 from winnow2d.formats import labels
 from winnow2d.formats.mrc import read_stack_header, split_image_name
 from winnow2d.formats.star import format_float, number_column
@@ -25,6 +25,14 @@ _OPTICS_COLUMNS = (
     "rlnDetectorPixelSize",
     "rlnMagnification",
 )
+# Columns without which there is no optics group, and what is lost with each.
+_NEEDED = {
+    labels.IMAGE_NAME: "there are no images",
+    labels.VOLTAGE: "the wavelength of the CTF cannot be known",
+    labels.SPHERICAL_ABERRATION: "the CTF cannot be known",
+    "rlnDetectorPixelSize": "the pixel size cannot be known",
+    "rlnMagnification": "the pixel size cannot be known",
+}
 # Columns in pixels, and what they are called in Angstrom.
 _PIXEL_COLUMNS = {
     "rlnOriginX": labels.ORIGIN_X,
@@ -57,21 +65,23 @@ def table_without_optics(particles: pd.DataFrame, path: Path) -> tuple[pd.DataFr
     Raises
     ------
     StarError
-        Without image names, voltage, aberration, detector pixel size or magnification, or with cells there
-        that are not numbers.
+        Without image names, voltage, aberration, detector pixel size or magnification, with cells there
+        that are not numbers, or boxes that cannot be used; all problems together.
     """
-    needed = (labels.IMAGE_NAME, labels.VOLTAGE, labels.SPHERICAL_ABERRATION, *_OPTICS_COLUMNS[-2:])
-    missing = [label for label in needed if label not in particles.columns]
-    if missing:
-        problem = f"{path}: no table data_optics, and the particle table lacks {', '.join(missing)}"
-        raise StarError(f"{problem}; the pixel size cannot be known. Import the particles with RELION 3.1 or later")
+    problems = _missing(particles, path)
     present = [label for label in _OPTICS_COLUMNS if label in particles.columns]
-    values = np.stack([_numbers(particles, label, path) for label in present], axis=1)
-    group, first_rows = _groups(values)
-    sizes = 10000.0 * values[:, present.index("rlnDetectorPixelSize")]
-    sizes = sizes / values[:, present.index("rlnMagnification")]
-    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
-        raise StarError(f"{path}: detector pixel size and magnification must be above 0")
+    columns = {label: _numbers(particles, label, path, problems) for label in present}
+    shifts = {old: _numbers(particles, old, path, problems) for old in _PIXEL_COLUMNS if old in particles.columns}
+    for label in _OPTICS_COLUMNS[-2:]:
+        if label in columns and (columns[label] <= 0).any():
+            row = int(np.argmax(columns[label] <= 0))
+            found = particles[label].iloc[row]
+            problems.append(f"{path}: row {row + 1}: {label} is {found}, expected a number above 0 for the pixel size")
+    group, first_rows = _groups(np.stack([*columns.values()], axis=1) if columns else np.zeros((len(particles), 1)))
+    boxes = _boxes(particles, first_rows, path, problems)
+    if problems:
+        raise StarError(*problems)
+    sizes = 10000.0 * columns["rlnDetectorPixelSize"] / columns["rlnMagnification"]
     optics = pd.DataFrame(
         {
             labels.OPTICS_GROUP_NAME: [f"opticsGroup{i + 1}" for i in range(len(first_rows))],
@@ -81,24 +91,38 @@ def table_without_optics(particles: pd.DataFrame, path: Path) -> tuple[pd.DataFr
         },
         dtype=object,
     )
-    boxes = [_box(particles[labels.IMAGE_NAME].iloc[row], path) for row in first_rows]
     if all(boxes):
         optics[labels.IMAGE_SIZE] = pd.Series([str(box) for box in boxes], dtype=object)
         optics[labels.IMAGE_DIMENSIONALITY] = pd.Series(["2"] * len(boxes), dtype=object)
     kept = particles.drop(columns=present)
-    for old, new in _PIXEL_COLUMNS.items():
-        if old in kept.columns:
-            kept[old] = pd.Series(number_column(_numbers(kept, old, path) * sizes, 6), dtype=object, index=kept.index)
-            kept = kept.drop(columns=[new], errors="ignore").rename(columns={old: new})
+    for old, values in shifts.items():
+        new = _PIXEL_COLUMNS[old]
+        kept[old] = pd.Series(number_column(values * sizes, 6), dtype=object, index=kept.index)
+        kept = kept.drop(columns=[new], errors="ignore").rename(columns={old: new})
     kept[labels.OPTICS_GROUP] = pd.Series([str(i + 1) for i in group], dtype=object, index=kept.index)
     return optics, kept
 
 
-def _numbers(frame: pd.DataFrame, label: str, path: Path) -> np.ndarray:
-    try:
-        return np.array([float(text) for text in frame[label]], dtype=np.float64)
-    except ValueError as error:
-        raise StarError(f"{path}: column {label}: expected numbers ({error})") from None
+def _missing(particles: pd.DataFrame, path: Path) -> list[str]:
+    """Return one sentence per column that must be there, saying what cannot be known without it."""
+    return [
+        f"{path}: no table data_optics, and the particle table lacks {label}: {loss}. Add the column, or import the "
+        "particles with RELION 3.1 or later"
+        for label, loss in _NEEDED.items()
+        if label not in particles.columns
+    ]
+
+
+def _numbers(frame: pd.DataFrame, label: str, path: Path, problems: list[str]) -> np.ndarray:
+    """Return a column as (n,) float64, NaN where it holds no finite number; such cells are a problem."""
+    values = pd.to_numeric(frame[label], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan).copy()
+    is_bad = ~np.isfinite(values)
+    if is_bad.any():
+        row = int(np.argmax(is_bad))
+        found = f"{label} is '{frame[label].iloc[row]}', expected a number"
+        problems.append(f"{path}: row {row + 1}: {found}; {int(is_bad.sum())} such rows")
+    values[is_bad] = np.nan
+    return values
 
 
 def _groups(values: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -112,6 +136,17 @@ def _groups(values: np.ndarray) -> tuple[np.ndarray, list[int]]:
             first_rows.append(row)
         group[row] = numbers[key]
     return group, first_rows
+
+
+def _boxes(particles: pd.DataFrame, rows: list[int], path: Path, problems: list[str]) -> list[int | None]:
+    """Return the box of the images of some rows, noting what is wrong with them."""
+    boxes: list[int | None] = []
+    for row in rows if labels.IMAGE_NAME in particles.columns else []:
+        try:
+            boxes.append(_box(particles[labels.IMAGE_NAME].iloc[row], path))
+        except WinnowError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    return boxes
 
 
 def _box(image_name: str, path: Path) -> int | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
@@ -82,7 +83,7 @@ def enter_particles(
     """
     findings = Findings()
     project = project.absolute()
-    table = without_unused_optics(_read(source), str(source), findings)
+    table = without_unused_optics(_read(source, findings), str(source), findings)
     check_tables(table, str(source), do_ctf_correction, findings)
     if "rlnImageName" not in table.particles or table.particles.empty:
         findings.settle()
@@ -111,12 +112,22 @@ def enter_particles(
     return Entered(len(kept.particles), len(left_out), len(names), len(links))
 
 
-def _read(source: Path) -> ParticleTable:
-    """Return the tables as they are, faults included: they are to be told together with all others."""
+def _read(source: Path, findings: Findings) -> ParticleTable:
+    """Return the tables as they are, faults included: they are to be told together with all others.
+
+    The optics table has no columns where it could not be made from an old file; the errors are found then.
+    """
     blocks = read_star(source)
     if "optics" in blocks and "particles" in blocks:
         return ParticleTable(blocks["optics"], blocks["particles"])
-    return read_particle_table(source)
+    try:
+        return read_particle_table(source)
+    except StarError as error:
+        old = next((blocks[name] for name in ("particles", "images", "") if name in blocks), pd.DataFrame())
+        if "optics" in blocks or old.empty:
+            raise
+        findings.errors.extend(error.problems)
+        return ParticleTable(pd.DataFrame(), old)
 
 
 def _check_images(
@@ -134,7 +145,7 @@ def _check_images(
     if len(rows) == 0:
         return table, {}
     paths = [found[name] or Path() for name in references.names]
-    if given_box_px is None:
+    if given_box_px is None and len(table.optics):
         findings.warn(f"{source}: data_optics has no rlnImageSize; {box_px} px was taken from the stacks.")
         optics = table.optics.assign(rlnImageSize=str(box_px))
         if "rlnImageDimensionality" not in optics:

@@ -60,7 +60,8 @@ def check_tables(table: ParticleTable, source: str, do_ctf_correction: bool, fin
     Parameters
     ----------
     table : ParticleTable
-        Both tables as text, already in the layout with optics groups.
+        Both tables as text, already in the layout with optics groups; an optics table without columns is
+        not looked at, as why it could not be made has been told.
     source : str
         The file's name for messages.
     do_ctf_correction : bool
@@ -72,8 +73,9 @@ def check_tables(table: ParticleTable, source: str, do_ctf_correction: bool, fin
         findings.error(f"{source}: data_particles has no rows, expected at least one particle. Check the selection.")
         return
     _check_image_names(table.particles, source, findings)
-    _check_group_references(table, source, findings)
-    _check_optics_values(table.optics, source, findings)
+    if len(table.optics.columns):
+        _check_group_references(table, source, findings)
+        _check_optics_values(table.optics, source, findings)
     _check_particle_values(table.particles, source, do_ctf_correction, findings)
     _check_overrides(table, source, findings)
     if "rlnMicrographName" not in table.particles and "rlnGroupName" not in table.particles:
