@@ -33,8 +33,10 @@ with runner.job(globals(), SPEC) as job:
     for path in (spare_ledger, job.outputs.class_ledger, job.outputs.particle_ledger):
         path.unlink(missing_ok=True)
 
-    features = class_features(read_iteration(job.inputs.optimiser), job.params.particle_diameter)
-    choice = choose_classes(features, score_classes(features), job.options)
+    iteration = read_iteration(job.inputs.optimiser)
+    features = class_features(iteration, job.params.particle_diameter)
+    n_unclassified = int((iteration.particles.class_index < 0).sum())
+    choice = choose_classes(features, score_classes(features), job.options, n_unclassified)
     classes, table = read_class_table(job.inputs.model), read_particle_table(job.inputs.data)
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):

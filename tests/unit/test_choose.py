@@ -26,6 +26,12 @@ def test_a_class_at_the_threshold_is_kept_and_the_rule_says_why():
     assert choice.sentence == "10 of 30 particles from 1 of 3 classes"
 
 
+def test_the_sentence_counts_particles_of_no_class():
+    features = pd.DataFrame({"n_particles": [10, 20]})
+    choice = choose_classes(features, np.array([0.9, 0.1]), SelectOptions(), n_unclassified=5)
+    assert choice.sentence == "10 of 35 particles from 1 of 2 classes"
+
+
 def test_sentence_has_thousands():
     choice = choose([0.9] * 35 + [0.1] * 65, [120] * 34 + [133] + [75] * 64 + [107])
     assert choice.sentence == "4,213 of 9,120 particles from 35 of 100 classes"

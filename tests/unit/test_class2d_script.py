@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import mrcfile
 import pytest
 
 import class2d
 from particle_sets import make_particle_set
 from winnow2d.formats import jobs
+from winnow2d.formats.mrc import split_image_name
+from winnow2d.formats.star import read_star
 from winnow2d.formats.state import STATE_FILE
 from winnow2d.options import Class2DOptions, OwnOptions
 
@@ -220,3 +223,35 @@ def test_the_time_left_counts_from_the_first_new_iteration(run, monkeypatch):
     assert re.findall(r"^(\d)/6 .* (\d+:\d\d) left$", said, re.MULTILINE) == [
         ("3", "1:30"), ("4", "1:00"), ("5", "0:30"), ("6", "0:00"),
     ]  # fmt: skip
+
+
+# Images that cannot be used
+
+
+def spoil(project, rows):
+    """Make images constant, by row of particles.star; return their names."""
+    names = [str(name) for name in read_star(project / "particles.star")["particles"]["rlnImageName"]]
+    for row in rows:
+        number, file = split_image_name(names[row])
+        with mrcfile.open(project / file, mode="r+") as stack:
+            stack.data[number] = 3.0
+    return [names[row] for row in rows]
+
+
+@pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])
+def test_an_unusable_image_is_listed_and_in_no_class(run, project, options):
+    (name,) = spoil(project, [5])
+    run(options)
+    assert (JOB / "left_out.tsv").read_text() == f"image_name\treason\n{name}\tNaN, infinite or constant pixels\n"
+    assert name in (JOB / "run.err").read_text()
+    table = read_star(JOB / f"run_it{options.n_iterations:03d}_data.star")["particles"]
+    unclassified = table["rlnImageName"][table["rlnClassNumber"].astype(int) == 0]
+    assert unclassified.tolist() == [name]
+
+
+def test_too_many_unusable_images_stop_the_job(run, project):
+    spoil(project, [1, 2, 3])
+    with pytest.raises(SystemExit):
+        run(EM)
+    assert "3 of 40 images hold NaN, infinite or constant pixels" in (JOB / "run.err").read_text()
+    assert not list(JOB.glob("run_it004*"))

@@ -29,11 +29,12 @@ class Choice:
     order: np.ndarray  # (kept classes,) int64, 0-based
     n_particles: np.ndarray  # (k,) int64, members of each class
     score: np.ndarray  # (k,)
+    n_unclassified: int = 0  # particles that entered the round and belong to no class
 
     @property
     def sentence(self) -> str:
         """The choice in one line, e.g. "4,213 of 9,120 particles from 35 of 100 classes"."""
-        n_kept, n_all = int(self.n_particles[self.kept].sum()), int(self.n_particles.sum())
+        n_kept, n_all = int(self.n_particles[self.kept].sum()), int(self.n_particles.sum()) + self.n_unclassified
         return f"{n_kept:,} of {n_all:,} particles from {int(self.kept.sum()):,} of {len(self.kept):,} classes"
 
     def check_not_empty(self, ledger: str) -> None:
@@ -52,7 +53,9 @@ class Choice:
         )
 
 
-def choose_classes(features: pd.DataFrame, scores: np.ndarray, options: SelectOptions) -> Choice:
+def choose_classes(
+    features: pd.DataFrame, scores: np.ndarray, options: SelectOptions, n_unclassified: int = 0
+) -> Choice:
     """Return which classes are kept by RELION's rule of automatic selection.
 
     A class is kept when its score is at least `rank_threshold`. If that keeps fewer particles than
@@ -68,6 +71,8 @@ def choose_classes(features: pd.DataFrame, scores: np.ndarray, options: SelectOp
         0 to 1.
     options : SelectOptions
         `do_class_ranker`, `rank_threshold`, `select_nr_parts`, `select_nr_classes`.
+    n_unclassified : int
+        Particles that belong to no class; they are only counted.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def choose_classes(features: pd.DataFrame, scores: np.ndarray, options: SelectOp
         else:
             rule.append(f"score {score:.3f} < rank_threshold {threshold:g}")
     order = np.concatenate([np.flatnonzero(above), np.array(added, dtype=np.int64)]).astype(np.int64)
-    return Choice(kept, rule, threshold, order, n_particles, np.asarray(scores, dtype=np.float64))
+    return Choice(kept, rule, threshold, order, n_particles, np.asarray(scores, dtype=np.float64), n_unclassified)
 
 
 def _added_by_a_floor(
