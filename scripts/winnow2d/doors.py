@@ -14,7 +14,11 @@ from typing import Any
 from winnow2d.errors import JobError
 from winnow2d.formats import jobs
 from winnow2d.formats.jobs import JobFile
+from winnow2d.formats.star import read_star
 from winnow2d.options import OwnOptions
+
+# Options of ours that change no result: a rule hands them over as resources, of which a change reruns nothing.
+AS_RESOURCES = ("device", "keep_iterations")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
     outputs, params = _named(snakemake.output), dict(snakemake.params.items())
     directory = _directory_of(outputs, spec)
     options, own = params.pop("options", {}), params.pop("own", {})
-    params.pop("version", None)
+    own = own | {name: value for name, value in getattr(snakemake, "resources", {}).items() if name in AS_RESOURCES}
     where = f"rule {getattr(snakemake, 'rule', directory)}"
     kind = spec.options_type
     job = JobFile(
@@ -123,6 +127,7 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
         inputs=_named(snakemake.input),
         outputs=outputs,
         params=params,
+        own_names=tuple(sorted(own)),
     )
     return Request(directory, job, int(snakemake.threads), script, tuple(snakemake.log))
 
@@ -156,9 +161,11 @@ def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Req
     depth = 2 if spec.is_relion_job else len(Path(spec.directory).parts)
     os.chdir(path.parents[depth])
     directory = path.parent.relative_to(path.parents[depth])
+    head = read_star(path).get("job")  # looked at before the options: another kind of job has others
+    label = spec.process_label if head is None else head.iloc[0].get("rlnJobTypeLabel", "")
+    if label != spec.process_label:
+        raise JobError(f"{directory}/{path.name}: a job of type {label}; {script.name} runs {spec.process_label}")
     job = jobs.read_job_star(directory / path.name, spec.options_type)
-    if job.label != spec.process_label:
-        raise JobError(f"{directory}/{path.name}: a job of type {job.label}; {script.name} runs {spec.process_label}")
     if spec.is_relion_job and _directory_of(job.outputs, spec) != directory:
         raise JobError(f"{directory}/{path.name}: its outputs lie in {_directory_of(job.outputs, spec)}/, not here")
     return Request(directory, job, max(given.threads, 1), script)

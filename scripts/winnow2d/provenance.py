@@ -65,9 +65,9 @@ class Provenance:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "packages": package_versions(),
-            "random_seed": job.own.random_seed,
+            "random_seed": job.own.random_seed if "random_seed" in job.own_names else None,
             "options": None if job.options is None else dataclasses.asdict(job.options),
-            "own": dataclasses.asdict(job.own),
+            "own": {name: getattr(job.own, name) for name in job.own_names},
             "params": dict(job.params),
         }
         self._inputs = {name: [Path(path) for path in as_list(paths)] for name, paths in job.inputs.items()}

@@ -36,6 +36,15 @@ def test_default_options_survive(tmp_path, kind):
     assert jobs.read_job_star(tmp_path / "job.star", kind) == job
 
 
+@pytest.mark.parametrize("names", [(), ("random_seed",)])
+def test_options_of_ours_that_a_job_does_not_read_are_not_recorded(tmp_path, names):
+    job = class2d_job(own=OwnOptions(random_seed=42 if names else 1), own_names=names)
+    jobs.write_job_star(tmp_path / "job.star", job)
+    assert jobs.read_job_star(tmp_path / "job.star", Class2DOptions) == job
+    table = read_star(tmp_path / "job.star").get("winnow_own")
+    assert (tuple(table["winnowOptionVariable"]) if names else table) == (names or None)
+
+
 def test_job_star_has_relions_shape(tmp_path):
     jobs.write_job_star(tmp_path / "job.star", class2d_job())
     tables = read_star(tmp_path / "job.star")
@@ -53,7 +62,7 @@ def test_job_star_has_relions_shape(tmp_path):
 
 def test_job_star_not_ours_is_refused(tmp_path):
     (tmp_path / "job.star").write_text("data_job\n\n_rlnJobTypeLabel relion.class2d\n")
-    with pytest.raises(JobError, match=r"winnow_own.*not one Winnow wrote"):
+    with pytest.raises(JobError, match=r"winnow_outputs.*not one Winnow wrote"):
         jobs.read_job_star(tmp_path / "job.star", Class2DOptions)
 
 

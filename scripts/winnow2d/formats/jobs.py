@@ -27,6 +27,8 @@ OPTIONS_OF_TYPE: dict[str, type] = {"Extract": ExtractOptions, "Class2D": Class2
 LABEL_OF_TYPE = {"Extract": "relion.extract", "Class2D": "relion.class2d", "Select": "relion.select"}
 NUMBER_OF_TYPE = {"Extract": 5, "Class2D": 8, "Select": 7}
 
+OWN_NAMES = tuple(sorted(item.name for item in dataclasses.fields(OwnOptions)))
+
 PROGRAM = "winnow2d"
 PROVENANCE = "provenance.json"
 ABORT_FILE = "RELION_JOB_ABORT_NOW"
@@ -47,6 +49,7 @@ class JobFile:
     """What job.star says of a job; paths are relative to the project.
 
     `inputs` and `outputs` map a name to a path or a list of paths; `params` map a name to plain data.
+    `own_names` are the fields of `own` that the job was given, sorted; only these are recorded.
     """
 
     label: str
@@ -56,6 +59,7 @@ class JobFile:
     inputs: Mapping[str, str | list[str]] = field(default_factory=dict)
     outputs: Mapping[str, str | list[str]] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    own_names: tuple[str, ...] = OWN_NAMES
 
 
 def split_job_name(path: str | Path) -> tuple[str, int, str] | None:
@@ -144,7 +148,7 @@ def write_job_star(path: str | Path, job: JobFile) -> None:
         if isinstance(job.options, Class2DOptions):
             values["nr_iter"] = job.options.n_iterations
         blocks["joboptions_values"] = _two_columns("rlnJobOptionVariable", "rlnJobOptionValue", _texts(values))
-    own = _texts(dataclasses.asdict(job.own))
+    own = _texts({name: getattr(job.own, name) for name in job.own_names})
     blocks["winnow_own"] = _two_columns("winnowOptionVariable", "winnowOptionValue", own)
     blocks["winnow_inputs"] = _path_rows(job.inputs)
     blocks["winnow_outputs"] = _path_rows(job.outputs)
@@ -188,7 +192,7 @@ def read_job_star(path: str | Path, kind: type | None) -> JobFile:
         Its options or its tables cannot be read.
     """
     tables = read_star(path)
-    missing = [name for name in ("job", "winnow_own", "winnow_outputs") if name not in tables]
+    missing = [name for name in ("job", "winnow_outputs") if name not in tables]
     if missing:
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
@@ -197,14 +201,16 @@ def read_job_star(path: str | Path, kind: type | None) -> JobFile:
     for name in _RELION_31_ONLY:
         values.pop(name, None)
     head = tables["job"].iloc[0]
+    own = _mapping(tables.get("winnow_own"))
     return JobFile(
         label=head.get("rlnJobTypeLabel", ""),
         type_number=int(head["rlnJobType"]) if "rlnJobType" in head else None,
         options=None if kind is None else options_from(kind, values, str(path)),
-        own=options_from(OwnOptions, _mapping(tables["winnow_own"]), str(path)),
+        own=options_from(OwnOptions, own, str(path)),
         inputs=_paths(tables.get("winnow_inputs")),
         outputs=_paths(tables["winnow_outputs"]),
         params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
+        own_names=tuple(sorted(own)),
     )
 
 
