@@ -10,8 +10,8 @@ include: "rules/common.smk"
 
 rule all:
     input:
-        "report/index.html",
-        "Select/clean",
+        PAGE,
+        CLEAN,
 
 
 if CONFIG.demo:

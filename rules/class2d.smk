@@ -24,6 +24,9 @@ rule class2d:
     resources:
         mem_mb=8000,
         gpu=0,  # a profile's set-resources gives one
+        # these two change no result, and a changed resource runs nothing again
+        device=lambda wildcards: round_of(wildcards).own.device,
+        keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,
     params:
         options=class2d_options,
         own=own_options,

@@ -10,7 +10,7 @@ rule clean:
     input:
         particles=kept_particles(len(ROUNDS)),
     output:
-        alias=directory("Select/clean"),
+        alias=directory(CLEAN),
     log:
         "logs/clean/alias.log",
     conda:

@@ -18,12 +18,15 @@ from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError
 
 try:
-    # The repository's own config is the demo; it is never merged under a user's.
-    CONFIG = check_config(config or load_config(Path(workflow.basedir) / "config.yaml"))
+    # The repository's own config is the demo; it is never merged under a user's, however empty that is.
+    is_users = bool(config or workflow.overwrite_configfiles)
+    CONFIG = check_config(config if is_users else load_config(Path(workflow.basedir) / "config.yaml"))
 except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 EXTRACTED = "Extract/job001/particles.star"
+CLEAN = "Select/clean"
+PAGE = "report/index.html"
 ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
 JOBS = ["Extract/job001"]
 for item in CONFIG.rounds:
@@ -31,8 +34,8 @@ for item in CONFIG.rounds:
     JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
 
 try:
-    # Snakemake removes declared outputs before a script could refuse another program's directory.
-    runner.check_job_directories(JOBS)
+    # Snakemake removes declared outputs before a script could refuse what others made in their place.
+    runner.check_project(JOBS, CLEAN, PAGE)
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
@@ -103,15 +106,10 @@ def regroup_options(wildcards):
 
 
 def own_options(wildcards):
-    """Return the options RELION has no field for; where stacks are looked for concerns only the extraction."""
-    own = dataclasses.asdict(round_of(wildcards).own)
-    own.pop("stacks_root")
-    return own
-
-
-def extraction_options():
-    """Return the options RELION has no field for, as far as entering particles reads them."""
-    return {"stacks_root": CONFIG.own.stacks_root}
+    """Return the options RELION has no field for, as far as they change what a round's classification writes."""
+    item = round_of(wildcards)
+    unread = {"stacks_root", *runner.AS_RESOURCES, *(["grad_write_iter"] if item.class2d.do_em else [])}
+    return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
 
 
 def put_project_right():
@@ -124,7 +122,7 @@ def put_project_right():
 
 def tell_where_the_report_is():
     """Print the one line a user looks for when everything is done."""
-    page = Path("report/index.html").resolve()
+    page = Path(PAGE).resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
 

@@ -19,7 +19,7 @@ rule extract:
         mem_mb=4000,
     params:
         options=dataclasses.asdict(CONFIG.extract),
-        own=extraction_options(),
+        own={"stacks_root": CONFIG.own.stacks_root},
         do_ctf_correction=any(item.class2d.do_ctf_correction for item in CONFIG.rounds),
     script:
         "../scripts/extract.py"

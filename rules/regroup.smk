@@ -22,6 +22,5 @@ rule regroup:
         mem_mb=4000,
     params:
         options=regroup_options,
-        own=own_options,
     script:
         "../scripts/regroup.py"

@@ -19,7 +19,7 @@ rule report:
         truth=["Extract/job001/truth.star"] if CONFIG.demo else [],
     output:
         page=report(
-            "report/index.html",
+            PAGE,
             caption="captions/page.rst",
             category="2D classification",
             labels={"page": "all rounds"},

@@ -27,7 +27,6 @@ rule select_classes:
         mem_mb=4000,
     params:
         options=select_options,
-        own=own_options,
         particle_diameter=diameter_of_round,
     script:
         "../scripts/select_classes.py"

@@ -22,6 +22,5 @@ rule simulate:
     params:
         options=dataclasses.asdict(CONFIG.extract),
         demo=dataclasses.asdict(CONFIG.demo),
-        own=extraction_options(),
     script:
         "../scripts/simulate.py"

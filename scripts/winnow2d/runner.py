@@ -20,9 +20,10 @@ A script of a rule looks like this, and its body is the same through both doors:
             job.progress(iteration.number, iteration.total, "resolution 12.3 A")
 
 Doors: (a) Snakemake's `script:` directive, whose object `snakemake` is found in the globals. Its params
-may hold `options` (dict of the round's options of this job type) and `own` (dict); all other params reach
-the script as `job.params.<name>`. (b) `python scripts/class2d.py Class2D/job011/job.star [--threads N]`,
-from what an earlier run wrote into that file.
+may hold `options` (dict of the round's options of this job type) and `own` (dict, of what the job reads;
+`doors.AS_RESOURCES` come as resources); all other params reach the script as `job.params.<name>`.
+(b) `python scripts/class2d.py Class2D/job011/job.star [--threads N]`, from what an earlier run wrote into
+that file.
 
 Leaving the block normally is success if every declared output exists. A WinnowError ends the job with
 its message alone, any other exception with a traceback in run.err; both leave with exit status 1.
@@ -36,20 +37,30 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from winnow2d.doors import JobSpec, Request, read_request
+from winnow2d.doors import AS_RESOURCES, JobSpec, Request, read_request
 from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats import jobs, project
 from winnow2d.formats.pipeline_star import NODE_KINDS, PIPELINE
 from winnow2d.joblock import JobLock, mark_dead_jobs, queue_job_id
+from winnow2d.ownership import check_job_directories, check_project
 from winnow2d.progress import ProgressBar, logging_to
 from winnow2d.provenance import Provenance
 
-__all__ = ["Job", "JobAborted", "JobSpec", "check_job_directories", "job", "mark_dead_jobs"]
+__all__ = [
+    "AS_RESOURCES",
+    "Job",
+    "JobAborted",
+    "JobSpec",
+    "check_job_directories",
+    "check_project",
+    "job",
+    "mark_dead_jobs",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -264,18 +275,3 @@ def _where(error: BaseException, directory: Path) -> str:
         trace = trace.tb_next
     message = " ".join(str(error).split()) or "no message"
     return f"failed: {type(error).__name__} in {place}: {message}. The traceback is in {directory}/run.err."
-
-
-def check_job_directories(directories: Iterable[str | Path]) -> None:
-    """Raise JobError, one sentence each, for planned job directories that hold files Winnow did not make.
-
-    For the Snakefile, before anything runs: Snakemake removes declared outputs before a script can refuse.
-    """
-    problems: list[str] = []
-    for directory in directories:
-        try:
-            jobs.check_directory_is_free(Path(directory))
-        except JobError as error:
-            problems += error.problems
-    if problems:
-        raise JobError(*problems)

@@ -1,9 +1,11 @@
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from winnow2d.formats import project as relion_project
+from winnow2d.formats.jobs import PROGRAM, PROVENANCE
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "clean_alias.py"
 
@@ -16,6 +18,7 @@ def test_alias_follows_the_final_particles(project):
     for number in (12, 23):
         relion_project.register(project, relion_project.JobEntry(f"Select/job{number:03d}/", "relion.select", 7))
         Path(f"Select/job{number:03d}").mkdir(parents=True)
+        Path(f"Select/job{number:03d}", PROVENANCE).write_text(json.dumps({"program": PROGRAM}))
         Path(f"Select/job{number:03d}/particles.star").write_text(str(number))
         for _ in range(2):
             answer = clean_alias(f"Select/job{number:03d}/particles.star", "Select/clean")

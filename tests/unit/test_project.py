@@ -228,6 +228,7 @@ def test_alias_moves_from_job_to_job(tmp_path):
     for number in (12, 22):
         project.register(tmp_path, select_entry(number))
         finish(tmp_path, select_entry(number))
+        (tmp_path / f"Select/job{number:03d}" / jobs.PROVENANCE).write_text('{"program": "winnow2d"}')
     project.alias(tmp_path, "Select/job012", "Select/clean")
     assert os.readlink(tmp_path / "Select/clean") == "../Select/job012/"
     nodes = tmp_path / ".Nodes/ParticleGroupMetadata/Select"
@@ -257,6 +258,33 @@ def test_alias_never_replaces_a_directory(tmp_path):
     with pytest.raises(JobError, match="no alias"):
         project.alias(tmp_path, "Select/job012", "Select/clean")
     assert (tmp_path / "Select/clean/mine.star").exists()
+
+
+@pytest.mark.parametrize("has_link", [True, False])
+def test_alias_of_a_job_of_others_is_not_taken(tmp_path, has_link):
+    for number in (12, 1005):
+        project.register(tmp_path, select_entry(number))
+        finish(tmp_path, select_entry(number))
+    with project.changed_pipeline(tmp_path) as pipeline:
+        pipeline.set_alias("Select/job1005/", "Select/clean/")
+    if has_link:
+        (tmp_path / "Select/clean").symlink_to("../Select/job1005/")
+    before = (tmp_path / PIPELINE).read_bytes()
+    with pytest.raises(JobError, match=r"Select/job1005/.* Winnow"):
+        project.alias(tmp_path, "Select/job012", "Select/clean")
+    assert (tmp_path / PIPELINE).read_bytes() == before
+    assert (tmp_path / "Select/clean").is_symlink() == has_link
+
+
+def test_alias_of_a_job_that_is_gone_is_free(tmp_path):
+    for number in (12, 22):
+        project.register(tmp_path, select_entry(number))
+    (tmp_path / "Select/job022").mkdir(parents=True)
+    (tmp_path / "Select/job022" / jobs.PROVENANCE).write_text('{"program": "winnow2d"}')
+    project.alias(tmp_path, "Select/job022", "Select/clean")
+    shutil.rmtree(tmp_path / "Select/job022")
+    project.alias(tmp_path, "Select/job012", "Select/clean")
+    assert os.readlink(tmp_path / "Select/clean") == "../Select/job012/"
 
 
 def relion(root, *arguments):

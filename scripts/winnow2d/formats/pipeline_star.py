@@ -144,6 +144,10 @@ class Pipeline:
         row = self.process(name)
         return "" if row is None or row[_ALIAS] == "None" else row[_ALIAS]
 
+    def aliased(self, alias: str) -> list[str]:
+        """Return the names of the jobs that have an alias."""
+        return [row[_PROCESS] for row in self.processes if row[_ALIAS] == alias]
+
     def set_alias(self, name: str, alias: str) -> list[str]:
         """Give a job an alias that no other job keeps; return the names of the jobs that had it."""
         earlier = [row for row in self.processes if row[_ALIAS] == alias and row[_PROCESS] != name]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from winnow2d.errors import JobError
-from winnow2d.formats.jobs import split_job_name
+from winnow2d.formats.jobs import is_ours, split_job_name
 from winnow2d.formats.pipeline_star import PIPELINE, NodeKind, Pipeline, read_pipeline, write_pipeline
 from winnow2d.formats.project_lock import pipeline_lock
 
@@ -126,16 +126,16 @@ def alias(project: Path, target_job: str, alias: str) -> None:
     Raises
     ------
     JobError
-        The name is not one RELION accepts, a directory stands in its place, or the job is not registered.
+        The name is not one RELION accepts, it stands for something Winnow did not make, or the job is not
+        registered.
     """
     name, wanted = target_job.rstrip("/") + "/", alias.rstrip("/").replace(" ", "_") + "/"
     _check_alias(name, wanted)
     link = project / wanted.rstrip("/")
-    if link.is_dir() and not link.is_symlink() and not any(link.iterdir()):
-        link.rmdir()
-    if link.exists() and not link.is_symlink():
-        raise JobError(f"{link} is there and no alias; move it away, then {wanted} can stand for {name}")
     with changed_pipeline(project) as pipeline:
+        check_alias_is_free(project, wanted, pipeline)
+        if link.is_dir() and not link.is_symlink():  # empty
+            link.rmdir()
         former = pipeline.alias(name)
         for other in pipeline.set_alias(name, wanted):
             _remove_nodes(project, pipeline, other, wanted)
@@ -152,6 +152,38 @@ def alias(project: Path, target_job: str, alias: str) -> None:
         aside.unlink(missing_ok=True)
         aside.symlink_to(f"../{name}")
         aside.replace(link)
+
+
+def check_alias_is_free(project: Path, alias: str, pipeline: Pipeline) -> None:
+    """Raise JobError unless an alias is unused or stands for a job of ours; nothing is written.
+
+    Parameters
+    ----------
+    project : path of the project directory
+    alias : "Select/clean"
+    pipeline : the project's graph
+    """
+    name = alias.rstrip("/") + "/"
+    link, problems = project / alias.rstrip("/"), []
+    if link.is_symlink():
+        target = os.path.relpath(os.path.normpath(link.parent / os.readlink(link)), project)
+        job = split_job_name(target)
+        if job is None or _is_of_others(project / job[2]):
+            problems.append(f"{link} is a link to {os.readlink(link)}, no job of Winnow's; rename it")
+    elif link.is_dir() and any(link.iterdir()):
+        problems.append(f"{link} is a directory and no alias of Winnow's; rename it")
+    elif link.exists() and not link.is_dir():
+        problems.append(f"{link} is a file and no alias of Winnow's; rename it")
+    for process in pipeline.aliased(name):
+        if not problems and _is_of_others(project / process):
+            problems.append(f"{name} is the alias of {process}, which Winnow did not make; give it another in RELION")
+    if problems:
+        raise JobError(*[f"{problem}. Winnow calls the final particles {name}" for problem in problems])
+
+
+def _is_of_others(directory: Path) -> bool:
+    """Return whether a job's directory is there and was not made by Winnow."""
+    return directory.is_dir() and not is_ours(directory)
 
 
 def _check_alias(name: str, wanted: str) -> None:

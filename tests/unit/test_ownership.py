@@ -1,0 +1,73 @@
+"""What a user or RELION made in our places is refused; what we made there is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from winnow2d.errors import JobError
+from winnow2d.formats.jobs import PROVENANCE
+from winnow2d.ownership import check_project
+
+JOBS, CLEAN, PAGE = ["Extract/job001", "Select/job012"], "Select/clean", "report/index.html"
+
+
+def write(path, text="mine"):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def mark_ours(folder):
+    write(f"{folder}/{PROVENANCE}", '{"program": "winnow2d"}')
+
+
+def refused():
+    with pytest.raises(JobError) as caught:
+        check_project(JOBS, CLEAN, PAGE)
+    return caught.value.problems
+
+
+def test_an_empty_project_and_our_own_files_pass(project):
+    check_project(JOBS, CLEAN, PAGE)
+    mark_ours("report")
+    mark_ours("Select/job012")
+    write(PAGE)
+    Path(CLEAN).symlink_to("../Select/job012/")
+    check_project(JOBS, CLEAN, PAGE)
+    Path(CLEAN).unlink()
+    Path(CLEAN).symlink_to("../Select/job099/")  # a round that was removed
+    check_project(JOBS, CLEAN, PAGE)
+
+
+def test_a_report_that_never_got_its_page_passes(project):
+    write("report/round_01/classes.tsv")
+    check_project(JOBS, CLEAN, PAGE)
+
+
+def test_all_that_others_made_is_told_together(project):
+    write("Extract/job001/job.star")
+    write("Select/clean/particles.star")
+    write(PAGE)
+    found = refused()
+    assert all(words in problem for words, problem in zip(("job001", "is a directory", PAGE), found, strict=True))
+    assert Path("Select/clean/particles.star").read_text() == "mine"
+
+
+@pytest.mark.parametrize("target", ["../elsewhere", "../Select/job1005", "/tmp"])
+def test_a_link_of_others_is_refused(project, target):
+    write("Select/job1005/job.star")
+    Path(CLEAN).symlink_to(target)
+    (problem,) = refused()
+    assert f"Select/clean is a link to {target}" in problem
+
+
+def test_a_file_called_clean_is_refused(project):
+    write(CLEAN)
+    assert "is a file" in refused()[0]
+
+
+def test_a_broken_graph_is_told_with_the_rest(project):
+    write("default_pipeline.star", "data_x\n\n_a 1\n")
+    write(PAGE)
+    assert len(refused()) == 2
