@@ -339,6 +339,7 @@ def test_real_snakemake_runs_a_script(particles, monkeypatch):
     assert "was imported from" in answer.stderr
     (scripts / "winnow2d").unlink()
     subprocess.run(["cp", "-r", str(SCRIPT.parent / "winnow2d"), str(scripts)], check=True)
+    monkeypatch.setenv("PYTHONPATH", str(scripts))  # before a package that is installed in the environment
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert answer.returncode == 0, answer.stderr
     n_classes, fn_img, rerun, inputs = json.loads(Path(DATA).read_text())
