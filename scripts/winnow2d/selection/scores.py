@@ -37,9 +37,10 @@ TERMS = (
 )
 
 
-USUAL_GOOD_SHARE = 0.75  # of the particles as picked; doubt is not lessened below it
-LENIENCE = 2.0  # added to the sum per unit of log odds beyond the usual share
-MOST_LENIENCE = 2.5  # added to the sum at most, reached where 91 % are in good classes
+USUAL_GOOD_SHARE = 0.80  # of the particles in classes of fair size; doubt is not lessened below it
+FAIR_SIZE = 0.25  # of the mean size: smaller classes tell little about the set
+LENIENCE = 3.0  # added to the sum per unit of log odds beyond the usual share
+MOST_LENIENCE = 2.5  # added to the sum at most, reached where 90 % are in good classes
 
 
 def score_classes(features: pd.DataFrame) -> np.ndarray:
@@ -67,7 +68,8 @@ def _lenience(total: np.ndarray, n_particles: np.ndarray) -> float:
     """Return what is added to every class, in proportion to the log odds of a good particle beyond the usual ones."""
     if not n_particles.sum() > 0:
         return 0.0
-    good_share = (n_particles * _logistic(4 * total)).sum() / n_particles.sum()  # nearly a count, yet smooth
+    fair = np.where(n_particles >= FAIR_SIZE * n_particles.mean(), n_particles, 0)
+    good_share = (fair * _logistic(4 * total)).sum() / fair.sum()  # nearly a count, yet smooth
     odds = max(good_share, 1e-9) / max(1 - good_share, 1e-9)
     beyond = np.log(odds) - np.log(USUAL_GOOD_SHARE / (1 - USUAL_GOOD_SHARE))
     return float(np.clip(LENIENCE * beyond, 0.0, MOST_LENIENCE))
