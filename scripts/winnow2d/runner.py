@@ -260,7 +260,8 @@ def job(script_globals: Mapping[str, Any], spec: JobSpec) -> Iterator[Job]:
             except BaseException as error:
                 logger.error("%s %s", running.name, _where(error, running.directory), exc_info=True)
             signals.close()
-            running._end(status)
+            if not running._lock.is_lost:  # else how the job ends is the other machine's to say
+                running._end(status)
     finally:
         running._lock.release()
     if status != "Succeeded":

@@ -191,6 +191,7 @@ def test_job_another_machine_took_over_stops(particles, capsys):
         go_on_though_the_lock_is_lost()
     assert "another machine took this job for dead and has taken it over" in capsys.readouterr().err
     assert not Path(DATA).exists()
+    assert (status(), exit_files()) == ("Running", [])  # the other machine runs it
 
 
 def test_loop_that_ends_by_abort_requested_is_aborted_too(particles):
