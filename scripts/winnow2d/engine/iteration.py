@@ -77,7 +77,7 @@ def iterate(
         raise ImageError(f"iteration {number}: none of {len(rows)} images can be compared with a class average")
     if accuracies is None and run.estimates_accuracies(number):
         accuracies = _accuracies(run, old, size_px, sampling, projections)
-    update = maximise if run.class2d.do_em else descend
+    update = descend if run.is_gradient(number) else maximise
     model, moments = update(run, old, sums, projections, size_px, len(rows))
     return Iteration(
         number=number,
@@ -89,7 +89,7 @@ def iterate(
         changes=measure_changes(old, particles, model),
         n_left_out=len(rows) - sums.n_weighed,
         batch_size=-1 if len(rows) == n_particles else len(rows),
-        step_size=0.0 if run.class2d.do_em else step_size(number, run.class2d.n_iterations),
+        step_size=step_size(number, run.class2d.n_iterations) if run.is_gradient(number) else 0.0,
         moments=moments,
     )
 
@@ -105,9 +105,9 @@ def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGr
         offset_px, grid.coarse_shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, run.pixel_size_ang,
         mix_units=run.keeps_quirks, limit_px=np.inf if run.keeps_quirks else run.class2d.offset_range,
     )  # fmt: skip
-    # A flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
-    n_classes = old.model.n_classes
-    pdf_class = old.model.pdf_class if run.keeps_quirks else np.full(n_classes, 1 / n_classes)
+    # In EM a flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
+    n_classes, is_gradient = old.model.n_classes, run.is_gradient(old.number + 1)
+    pdf_class = old.model.pdf_class if run.keeps_quirks or is_gradient else np.full(n_classes, 1 / n_classes)
     return pose_log_prior(offset_log, pdf_class)
 
 
@@ -131,7 +131,7 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np
         _log_prior(run, old, rows, compared.grid),
         uniform_draws(run.own.random_seed, old.number + 1, rows),
     )
-    return chunk if run.class2d.do_em else in_halves(chunk, rows % N_HALVES, old.model.n_classes)
+    return in_halves(chunk, rows % N_HALVES, old.model.n_classes) if run.is_gradient(old.number + 1) else chunk
 
 
 def expectation_over(
@@ -140,7 +140,7 @@ def expectation_over(
     """Return all particles, those in `rows` with new assignments, and the sums over these rows."""
     source = old.particles
     particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
-    n_halves = 1 if run.class2d.do_em else N_HALVES
+    n_halves = N_HALVES if run.is_gradient(old.number + 1) else 1
     sums = empty_sums(compared, len(old.optics), len(source.group_names), n_halves)
     done, parts = 0, chunks(rows, run.chunk_size)
     for batch in batches(parts):
