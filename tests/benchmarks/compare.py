@@ -174,6 +174,17 @@ def report(comparison: Comparison, rows: list[dict[str, Any]], given: argparse.N
     _tell(f"\nAlso in {given.out}: bench.tsv, peer.tsv, recorded.tsv")
 
 
+def warm_up(cache: Path, n_cores: int) -> None:
+    """Let EM and VDAM run once on a tiny set, unmeasured: loops are compiled once per machine, then read from a cache."""
+    particle_set = SETS["tiny"]
+    folder = runs.set_folder(particle_set, cache)
+    seconds = 0.0
+    for name in ("em,nr_iter_em=1", "vdam,nr_iter_grad=2"):
+        project = runs.fresh_project(cache / "runs" / "warm_up", folder)
+        seconds += runs.classify(project, runs.classification(particle_set, find_mode(name), 1), n_cores)[0].wall_s
+    _tell(f"Two tiny jobs first, {seconds:.0f} s: where this is long, loops were compiled")
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add what all benchmarks may be told."""
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="default: all this may use")
@@ -204,6 +215,7 @@ def main(arguments: Sequence[str]) -> int:
         modes = [mode for mode in modes if not unknown_options(mode)]
         for line in machine.describe(given.cores, given.peer):
             _tell(line)
+        warm_up(given.cache, given.cores)
         comparison = Comparison(given)
         for particle_set in sets:
             comparison.run_set(particle_set, modes)
