@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from winnow2d.errors import ConfigError
-from winnow2d.options import Class2DOptions, DemoOptions, OwnOptions
+from winnow2d.options import DemoOptions, OwnOptions
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def find_mode(text: str) -> Mode:
 
 
 def unknown_options(mode: Mode) -> list[str]:
-    """Return the options of a mode that this version of Winnow does not have (versions are compared with each other)."""
+    """Return the options of a mode that this version does not have: versions are compared with each other."""
     known = {item.name for item in dataclasses.fields(OwnOptions)}
     return [f"own.{name}" for name in mode.own if name not in known]
 

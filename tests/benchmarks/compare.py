@@ -175,7 +175,7 @@ def report(comparison: Comparison, rows: list[dict[str, Any]], given: argparse.N
 
 
 def warm_up(cache: Path, n_cores: int) -> None:
-    """Let EM and VDAM run once on a tiny set, unmeasured: loops are compiled once per machine, then read from a cache."""
+    """Run EM and VDAM once on a tiny set, unmeasured: loops are compiled once per machine and kept in a cache."""
     particle_set = SETS["tiny"]
     folder = runs.set_folder(particle_set, cache)
     seconds = 0.0

@@ -61,7 +61,8 @@ def test_psi_is_compared_among_mates_of_one_view_in_either_sense(sense):
     found = score(table([1, 1, 1, 2, 2, 2], psi_deg), truth_of([True] * 6, euler_deg), "C1")
     assert found.view_deg == pytest.approx(0, abs=1e-4)
     assert found.psi_deg == pytest.approx(0, abs=1e-4)  # the median over pairs: most agree
-    worse = score(table([2, 2, 2], psi_deg[3:] + [0, 0, -6 * sense]), truth_of([True] * 3, euler_deg[3:]), "C1")
+    psi_deg[5] -= 6 * sense  # class 2 alone: its pairs now disagree by 6, 6 and 12
+    worse = score(table([2, 2, 2], psi_deg[3:]), truth_of([True] * 3, euler_deg[3:]), "C1")
     assert worse.psi_deg == pytest.approx(6, abs=1e-4)
 
 
