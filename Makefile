@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. All make their own environment in .venv first.
+# Two commands: `make demo` and `make test`. Both make their own environment in .venv first.
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

@@ -63,7 +63,7 @@ _SETS = (
     _set("tiny", 4, 200, particles=200, micrographs=4, box=32, pixel_size=7.08),  # to try the benchmark itself
 )
 SETS = {each.name: each for each in _SETS}
-DEFAULT_SETS = ("d2",)
+DEFAULT_SETS = ("d2", "c1")
 
 _MODES = (
     Mode("em", True, 25),

@@ -62,9 +62,15 @@ RECORDED_COLUMNS = (
     *QUALITY,
 )
 NOTES = """\
-CPU x, wall x, MB x: the peer's over ours. The peer's EM is extrapolated from {n} iterations to {wanted}; its own
-figures are in peer.tsv. view, psi: degrees, smaller is better (random: any two good particles). eff. classes:
-exp(entropy) of the classes' shares; live: classes with particles; largest: share of the fullest class."""
+view, psi: degrees, smaller is better (random: any two good particles). eff. classes: exp(entropy) of the classes'
+shares; live: classes with particles; largest: share of the fullest class."""
+PEER_NOTES = """\
+CPU x, wall x, MB x: the peer's over ours. The peer did {n} iterations of EM per set, extrapolated to as many as ours;
+what was measured is in peer.tsv."""
+
+RECORDED_NOTES = """\
+Not measured here, but on two cores of another machine. Carried over: by the time of the peer's three iterations on
+this set, there and here. CPU x: carried over, over ours."""
 
 
 def _tell(text: str) -> None:
@@ -162,11 +168,12 @@ class Comparison:
 def report(comparison: Comparison, rows: list[dict[str, Any]], given: argparse.Namespace) -> None:
     """Print the tables and write them to the folder of results."""
     _tell("\n" + as_text(COLUMNS, rows))
-    wanted = " or ".join(sorted({str(find_mode(mode).n_iterations) for mode in given.modes if mode.startswith("em")}))
-    _tell("\n" + NOTES.format(n=given.peer_iterations, wanted=wanted or "as many as ours"))
+    _tell("\n" + NOTES)
+    if comparison.peer_rows:
+        _tell(PEER_NOTES.format(n=given.peer_iterations))
     if comparison.recorded_rows:
         _tell("\n" + as_text(RECORDED_COLUMNS, comparison.recorded_rows))
-        _tell("Carried over: by the peer's three iterations on this set, there and here. Other seeds, other machine.")
+        _tell(RECORDED_NOTES)
     write_tsv(given.out / "bench.tsv", COLUMNS, rows)
     keys = ("set", "program", "iterations", "cpu_s", "wall_s", "peak_mb", "own_peak_mb")
     write_tsv(given.out / "peer.tsv", [Column(key, key) for key in keys], comparison.peer_rows)
@@ -196,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__.split("\n")[0])
     parser.add_argument("--sets", nargs="+", default=DEFAULT_SETS, help=f"{', '.join(SETS)}, or PATH:K:MASK:SYMMETRY")
     parser.add_argument("--modes", nargs="+", default=list(MODES), help=f"{', '.join(MODES)}; or em,nr_iter_em=5")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--peer", default="relion_refine", help="program of the peer; none: without")
     parser.add_argument("--peer-iterations", type=int, default=3)
     add_common(parser)

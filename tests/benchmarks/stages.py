@@ -16,7 +16,7 @@ from typing import Any
 from winnow2d.errors import WinnowError
 
 from . import machine, runs
-from .cases import DEFAULT_SETS, find_mode, find_set
+from .cases import find_mode, find_set
 from .compare import add_common, warm_up
 from .tables import Column, as_text, write_tsv
 
@@ -127,7 +127,7 @@ def verdict(seconds: Mapping[str, float]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__.split("\n")[0])
-    parser.add_argument("--sets", nargs="+", default=DEFAULT_SETS, help="as for the comparison")
+    parser.add_argument("--sets", nargs="+", default=["d2"], help="as for the comparison")
     parser.add_argument("--modes", nargs="+", default=["vdam", "em,nr_iter_em=5"], help="as for the comparison")
     add_common(parser)
     return parser
