@@ -13,6 +13,7 @@ from winnow2d.numerics.arrays import to_host
 from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
 
 from .accuracy import N_PARTICLES, expected_accuracies
+from .draws import uniform_draws
 from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
 from .gradient_step import N_HALVES
 from .images import coloured_noise, prepare
@@ -22,7 +23,6 @@ from .priors import offset_log_prior, pose_log_prior
 from .projections import Projections, project
 from .sampling import SearchGrid, coarser, perturbed, search_grid
 from .schedule import expectation_sizes_px, image_size_px
-from .draws import uniform_draws
 from .sums import Sums, add_backprojections, add_chunk_parameters, empty_sums, in_halves
 from .vdam_schedule import step_size
 
@@ -120,7 +120,9 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np
         rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
         noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
-    spectra = prepare(run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise, compared.n_px)
+    spectra = prepare(
+        run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise, compared.n_px
+    )
     chunk = expect(
         compared,
         spectra,
