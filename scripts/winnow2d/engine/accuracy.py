@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.rotation import rotation_table
+from winnow2d.numerics.rotation import GridView, rotation_table
 from winnow2d.numerics.shells import shell_sums
 
 from .parallel import ordered_map
@@ -35,12 +36,34 @@ ANGLE_ERRORS_DEG = _errors(_ANGLE_STEPS, 30.0)
 SHIFT_ERRORS_PX = _errors(_SHIFT_STEPS, 10.0)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A particle that errors are tried on.
+
+    Attributes
+    ----------
+    weight : (p,) array
+        CTF**2 / sigma2, 0 at the origin.
+    plane, view : pixels of its image, and how they see the references
+    shell : (p,) int array
+        Shell of the model of each pixel.
+    model_px : float
+        Its pixel size in pixels of the model.
+    """
+
+    psi_deg: float
+    weight: np.ndarray
+    plane: HalfPlane
+    view: GridView | None
+    shell: np.ndarray
+    model_px: float
+
+
 def expected_accuracies(
     spectra: np.ndarray,
     usable: np.ndarray,
-    psi_deg: np.ndarray,
-    weights: np.ndarray,
-    plane: HalfPlane,
+    probes: Sequence[Probe],
+    n_shells: int,
     rng: np.random.Generator,
     n_threads: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,47 +75,44 @@ def expected_accuracies(
         Padded half spectra of the references, on any device; everything else is numpy's, as the work is.
     usable : (k,) bool array
         Classes to estimate; the others get 999.
-    psi_deg : (i,) array
-        Angles of a few particles.
-    weights : (i, p) array
-        CTF**2 / sigma2 of these particles, 0 at the origin.
+    probes : a few particles
 
     Returns
     -------
     rotation_deg, offset_px : (k,) arrays
+        In pixels of the model.
     orientability : (k, s) array
         Share of each shell in the evidence at the angular accuracy; 0 for classes not estimated.
     """
-    n_px, n_classes = weights.shape[1], len(spectra)
+    n_classes = len(spectra)
     rotation, offset = np.full(n_classes, NOT_ESTIMATED), np.full(n_classes, NOT_ESTIMATED)
-    orientability = np.zeros((n_classes, plane.n_shells))
+    orientability = np.zeros((n_classes, n_shells))
     chosen = np.flatnonzero(usable)
-    if not len(chosen) or not len(psi_deg):
+    if not len(chosen) or not len(probes):
         return rotation, offset, orientability
     spectra = to_host(spectra)
-    along_x = rng.random((len(psi_deg), len(chosen))) < 0.5
+    along_x = rng.random((len(probes), len(chosen))) < 0.5
     angles, shifts = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for i, psi in enumerate(psi_deg):
-        found, terms, reference = _angular_errors(spectra[chosen], psi, weights[i], plane, n_threads)
+    for i, probe in enumerate(probes):
+        found, terms, reference = _angular_errors(spectra[chosen], probe, n_threads)
         angles += found
-        shifts += _shift_errors(reference, weights[i], plane, along_x[i])
-        shares = shell_sums(terms, plane.shell[:n_px], plane.n_shells)
+        shifts += _shift_errors(reference, probe.weight, probe.plane, along_x[i]) * probe.model_px
+        shares = shell_sums(terms, probe.shell, n_shells)
         orientability[chosen] += shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
-    rotation[chosen], offset[chosen] = angles / len(psi_deg), shifts / len(psi_deg)
-    return rotation, offset, orientability / len(psi_deg)
+    rotation[chosen], offset[chosen] = angles / len(probes), shifts / len(probes)
+    return rotation, offset, orientability / len(probes)
 
 
-def _angular_errors(
-    spectra: np.ndarray, psi: float, weight: np.ndarray, plane: HalfPlane, n_threads: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _angular_errors(spectra: np.ndarray, probe: Probe, n_threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return per class the first decisive angular error, the evidence per pixel there, and the reference at psi."""
-    n_px, n_classes = len(weight), len(spectra)
+    weight, n_px, n_classes, double = probe.weight, len(probe.weight), len(spectra), np.dtype(np.float64)
 
     def run(function: object, items: range) -> Iterator[object]:
         return iter(list(ordered_map(function, items, n_threads)))  # type: ignore[arg-type]
 
     def at(errors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        re, im = rotated(spectra[rows], rotation_table(plane, n_px, psi + errors, np.dtype(np.float64)), run)
+        table = rotation_table(probe.plane, n_px, probe.psi_deg + errors, double, view=probe.view)
+        re, im = rotated(spectra[rows], table, run)
         return re + 1j * im
 
     reference = at(np.zeros(1), np.arange(n_classes))

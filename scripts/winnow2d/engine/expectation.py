@@ -78,7 +78,8 @@ class ChunkSums:
     noise : (n, s), scale_sums : (n, 2), class_sums : (n, k, 4)
     groups : particle, class, row, turn of every (class, angle) with posterior; start, shift, weight
     data_re, data_im, power : (n, p)
-        scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2.
+        scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2; the first without CTF for
+        CTF-premultiplied images.
     """
 
     class_index: np.ndarray
@@ -215,6 +216,7 @@ def expect(
     optics_group: np.ndarray,
     old_offset_px: np.ndarray,
     log_prior: np.ndarray,
+    data_factor: Array | None = None,
 ) -> ChunkSums:
     """Return posteriors and sums of one chunk of particles.
 
@@ -222,10 +224,14 @@ def expect(
     ----------
     spectra : Spectra of n particles
     ctf : (n, p) array, at least as many pixels as the M-step uses, on the device of the spectra
+        What the images are modelled to hold of the references: CTF**2 for CTF-premultiplied images.
     scale : (n,) array, intensity scale of each particle's group
     optics_group : (n,) int array
     old_offset_px : (n, 2) array, rounded
     log_prior : (n, k, t) float64 array
+    data_factor : (n, p) array, optional
+        What images are multiplied by when they are averaged; `ctf` if not given, 1 for CTF-premultiplied images.
+        The weight of the average is `data_factor` * `ctf`.
     """
     xp, n_px, grid = array_module(spectra.masked), compared.n_px, compared.grid
     sigma2 = compared.sigma2_noise[optics_group]  # (n, s)
@@ -235,7 +241,8 @@ def expect(
     poses, values, residual, scale_sums, class_sums = (to_host(part) for part in weighed[:5])
     noise, evidence, residual_norm = _own_terms(compared, spectra, sigma2, values, residual)
     ctf = images[5]
-    data_weight = ctf * weight * scale_there[:, None]
+    averaged = ctf if data_factor is None else data_factor[:, :n_px].astype(compared.dtype)
+    data_weight = averaged * weight * scale_there[:, None]
     return ChunkSums(
         class_index=poses[:, 0],
         psi_deg=grid.psi_deg(poses[:, 1], poses[:, 2]),

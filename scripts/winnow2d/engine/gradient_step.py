@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,7 @@ def take_step(
     moments: Moments,
     step: Step,
     n_threads: int,
+    others: Sequence[tuple[Sums, Projections]] = (),
 ) -> Stepped:
     """Return the references after one gradient step.
 
@@ -85,14 +87,17 @@ def take_step(
     pdf_class : (k,) array
         Class fractions before this iteration.
     moments : Moments
+    others : sequence
+        Back-projections of particles of other geometries, see `rotate_back`.
 
     Notes
     -----
     Source: RELION 5's `BackProjector::reweightGrad`, `getFristMoment`, `getSecondMoment`, `reconstructGrad`.
     """
     box, n_classes, radius = references.shape[-1], len(references), step.image_size_px // 2
-    subtract_model(sums, projections)
-    data, weight = (to_host(part) for part in rotate_back(sums, projections, box, n_threads))
+    for part in ((sums, projections), *others):
+        subtract_model(*part)
+    data, weight = (to_host(part) for part in rotate_back(sums, projections, box, n_threads, others))
     gradients = vdam.gradient(data, weight, box, radius).reshape(N_HALVES, n_classes, -1)
     sigma2_reference, data_vs_prior, coverage = signal_to_noise(
         weight[:n_classes], projections.tau2, step.tau2_fudge, box, radius

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from winnow2d.numerics import fourier
+from winnow2d.numerics.aberrations import even_phase, magnified
 from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import HalfPlane
@@ -74,6 +75,7 @@ def prepare(
     mask: np.ndarray,
     plane: HalfPlane,
     solvent_noise: np.ndarray | None = None,
+    phases: Array | None = None,
 ) -> Spectra:
     """Return the spectra of a chunk of raw images, on the device the images are on.
 
@@ -87,6 +89,8 @@ def prepare(
     mask : (y, x) array
     solvent_noise : (n, y, x) array, optional
         What stands outside the mask; the average of the surroundings if not given.
+    phases : (n, p) complex array, optional
+        On the device: what the spectra are multiplied by, of absolute value 1.
     """
     xp = array_module(images)
     images = shifted(images * xp.asarray(norm_factor[:, None, None], dtype=images.dtype), shift_px)
@@ -95,9 +99,11 @@ def prepare(
         masked_images = fill_solvent(images, soft)
     else:
         masked_images = images * soft + (1 - soft) * xp.asarray(solvent_noise, dtype=images.dtype)
-    masked = half_plane_spectra(masked_images, plane)
+    masked, unmasked = half_plane_spectra(masked_images, plane), half_plane_spectra(images, plane)
+    if phases is not None:
+        masked, unmasked = ((part * phases).astype(part.dtype) for part in (masked, unmasked))
     power = shell_sums(masked.real**2 + masked.imag**2, plane.shell, plane.n_shells)
-    return Spectra(masked, half_plane_spectra(images, plane), to_host(power))
+    return Spectra(masked, unmasked, to_host(power))
 
 
 def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.random.Generator]) -> np.ndarray:
@@ -128,9 +134,10 @@ def transfer_functions(
         here = np.flatnonzero(particles.optics_group[rows] == g)
         at = rows[here]
         length = group.box_px * group.pixel_size_ang
+        kx, ky = magnified(there.kx[:n_px] / length, there.ky[:n_px] / length, group.magnification)
         values[xp.asarray(here)] = ctf_values(
-            there.kx[:n_px] / length,
-            there.ky[:n_px] / length,
+            kx,
+            ky,
             xp.asarray(particles.defocus_u_ang[at, None]),
             xp.asarray(particles.defocus_v_ang[at, None]),
             xp.asarray(particles.defocus_angle_deg[at, None]),
@@ -141,5 +148,6 @@ def transfer_functions(
             xp.asarray(particles.ctf_bfactor_ang2[at, None]),
             xp.asarray(particles.ctf_scale[at, None]),
             intact_first_peak,
+            even_phase(kx, ky, group.even_zernike),
         )
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from .projections import Projections
 from .schedule import next_resolution_shell
 from .sums import Sums
 from .vdam_schedule import phases, step_size, tau2_fudge
+from .views import View, totals
 
 if TYPE_CHECKING:
     from .classify import Classifier
@@ -25,13 +27,12 @@ PARAMETER_MOMENTUM = 0.9  # share of the old parameters kept after a mini-batch
 _LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER = 2.0, 0.01  # VDAM centres references beyond this
 
 
-def maximise(
-    run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
-) -> tuple[Model, None]:
+def maximise(run: Classifier, old: Iteration, views: Sequence[View], size_px: int, n_rows: int) -> tuple[Model, None]:
     """Return the model of highest posterior probability (EM); there are no moments."""
     tau, before = run.class2d.tau_fudge, old.model
+    sums, projections, others = totals(views)
     references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
-        sums, projections, before.references, tau, size_px, run.n_threads
+        sums, projections, before.references, tau, size_px, run.n_threads, others
     )
     references[sums.class_sums[:, 0] == 0] = 0
     if run.class2d.do_center:
@@ -41,7 +42,7 @@ def maximise(
 
 
 def descend(
-    run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
+    run: Classifier, old: Iteration, views: Sequence[View], size_px: int, n_rows: int
 ) -> tuple[Model, Moments | None]:
     """Return the model after a gradient step (VDAM), and its moments."""
     number, total, options = old.number + 1, run.class2d.n_iterations, run.class2d
@@ -57,7 +58,8 @@ def descend(
         copies_half=run.keeps_quirks,
     )
     before = old.model
-    found = take_step(sums, projections, before.references, before.pdf_class, old.moments, step, run.n_threads)
+    sums, projections, others = totals(views)
+    found = take_step(sums, projections, before.references, before.pdf_class, old.moments, step, run.n_threads, others)
     momentum = 0.0 if n_rows == len(old.particles) else PARAMETER_MOMENTUM
     return _model(run, before, sums, projections, size_px, found, step.tau2_fudge, momentum), found.moments
 

@@ -31,27 +31,60 @@ class RotationTable:
     sign: np.ndarray
 
 
+@dataclass(frozen=True)
+class GridView:
+    """How images see the padded grid of a model with another box, pixel size or magnification.
+
+    Attributes
+    ----------
+    box_px : int
+        Box of the model.
+    matrix : elements 00, 01, 10, 11
+        Turns Fourier indices of the images into those of the model, before rotation.
+    radius : int
+        Indices of the model beyond it are taken as zero.
+    """
+
+    box_px: int
+    matrix: tuple[float, float, float, float]
+    radius: int
+
+
 def padded_shape(box_px: int) -> tuple[int, int]:
     """Return (rows, columns) of the padded half spectrum."""
     return PAD * box_px, PAD * box_px // 2 + 2
 
 
 def rotation_table(
-    plane: HalfPlane, n_px: int, psi_deg: np.ndarray, dtype: np.dtype, xp: ModuleType = np
+    plane: HalfPlane,
+    n_px: int,
+    psi_deg: np.ndarray,
+    dtype: np.dtype,
+    xp: ModuleType = np,
+    view: GridView | None = None,
 ) -> RotationTable:
     """Return the table for the first `n_px` pixels of `plane` at the given angles, made by module `xp`.
 
-    Pixel k of a rotated reference is the reference at R(psi) k, R = [[cos, -sin], [sin, cos]].
+    Pixel k of a rotated reference is the reference at R(psi) k, R = [[cos, -sin], [sin, cos]]. With a `view`
+    it is the reference at R(psi) M k, on the grid of the view's box.
     """
-    rows, columns = padded_shape(plane.box_px)
+    rows, columns = padded_shape(plane.box_px if view is None else view.box_px)
     there = plane.on(xp)
     kx, ky = there.kx[:n_px], there.ky[:n_px]
+    if view is not None:
+        m00, m01, m10, m11 = view.matrix
+        kx, ky = m00 * kx + m01 * ky, m10 * kx + m11 * ky
     angle = xp.deg2rad(xp.asarray(psi_deg, dtype=xp.float64))[:, None]
     x = PAD * (xp.cos(angle) * kx - xp.sin(angle) * ky)
     y = PAD * (xp.sin(angle) * kx + xp.cos(angle) * ky)
     sign = xp.where(x < 0, -1, 1).astype(xp.int8)
     x, y = x * sign, y * sign
+    if view is not None:  # what lies beyond the radius falls on the last column, which is zero
+        is_beyond = kx**2 + ky**2 > view.radius**2 + 1e-9
+        x, y = xp.where(is_beyond, columns - 1.0, x), xp.where(is_beyond, 0.0, y)
     x0, y0 = xp.floor(x), xp.floor(y)
+    if view is not None:
+        x0 = xp.minimum(x0, columns - 2)
     fraction = xp.stack([x - x0, y - y0], axis=-1).astype(dtype)
     column, row = x0.astype(xp.int64), y0.astype(xp.int64)
     index = xp.stack([(row % rows) * columns + column, ((row + 1) % rows) * columns + column], axis=-1)

@@ -1,0 +1,112 @@
+"""How images of different box, pixel size or magnification relate to the one grid of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from winnow2d.numerics.grids import HalfPlane, half_plane
+from winnow2d.numerics.masks import soft_circle
+from winnow2d.numerics.rotation import GridView
+from winnow2d.numerics.shells import round_half_away
+from winnow2d.records import OpticsGroup
+
+from .expectation import ChunkSums
+from .images import MASK_EDGE_PX
+from .initialise import particle_mask_radius_px
+
+NO_MAGNIFICATION = (1.0, 0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Box, pixel size and magnification of some optics groups, beside the box and pixel size of the model.
+
+    The model's are those of the first optics group, as in RELION. Shells of the images and of the model are
+    different lists of numbers wherever `extent` is not 1.
+
+    Attributes
+    ----------
+    plane : HalfPlane
+        Of the images' own box.
+    mask : (y, x) array
+        The particle mask in the images' own box.
+    """
+
+    pixel_size_ang: float
+    magnification: tuple[float, float, float, float]
+    plane: HalfPlane
+    mask: np.ndarray
+    model_box_px: int
+    model_pixel_size_ang: float
+
+    @property
+    def extent(self) -> float:
+        """Length of the images' box over that of the model's: by this factor shells are finer."""
+        return self.plane.box_px * self.pixel_size_ang / (self.model_box_px * self.model_pixel_size_ang)
+
+    @cached_property
+    def is_models_own(self) -> bool:
+        """Whether pixels of images are pixels of the model, so that nothing is converted."""
+        is_same_box = self.plane.box_px == self.model_box_px and self.pixel_size_ang == self.model_pixel_size_ang
+        return is_same_box and self.magnification == NO_MAGNIFICATION
+
+    def size_px(self, model_size_px: int) -> int:
+        """Return the width of the Fourier window that reaches as far as one of `model_size_px` in the model."""
+        size = round_half_away(self.extent * model_size_px)
+        return min(size + size % 2, self.plane.box_px)
+
+    def view(self, radius: int) -> GridView | None:
+        """Return how the images see the padded grid of the model up to a radius; None where pixels are the same."""
+        if self.is_models_own:
+            return None
+        m00, m01, m10, m11 = (element / self.extent for element in self.magnification)
+        return GridView(self.model_box_px, (m00, m01, m10, m11), radius)
+
+    @cached_property
+    def model_shell(self) -> np.ndarray:
+        """The shell of the model, at most its last, on which each shell of the images lies; (s_own,) int64."""
+        shells = round_half_away(np.arange(self.plane.n_shells) / self.extent)
+        return np.minimum(shells, self.model_box_px // 2)
+
+    def spectrum(self, by_model_shell: np.ndarray) -> np.ndarray:
+        """Return values (..., s) by shell of the model as values (..., s_own) by shell of the images."""
+        return by_model_shell if self.is_models_own else by_model_shell[..., self.model_shell]
+
+    def model_spectrum(self, by_own_shell: np.ndarray) -> np.ndarray:
+        """Return values (s_own,) by shell of the images as values (s,) by shell of the model, the last one repeated."""
+        shells = round_half_away(np.arange(self.model_box_px // 2 + 1) * self.extent)
+        return by_own_shell[np.minimum(shells, self.plane.n_shells - 1)]
+
+    def in_model_units(self, chunk: ChunkSums) -> ChunkSums:
+        """Return a chunk whose noise is by shell, and whose offset sums are in px, of the model."""
+        if self.is_models_own:
+            return chunk
+        noise = np.zeros((len(chunk.noise), self.model_box_px // 2 + 1))
+        np.add.at(noise.T, self.model_shell, chunk.noise.T)
+        px = self.pixel_size_ang / self.model_pixel_size_ang
+        return replace(chunk, noise=noise, class_sums=chunk.class_sums * np.array([1.0, px, px, px**2]))
+
+
+def geometries_of(optics: Sequence[OpticsGroup], particle_diameter_ang: float) -> tuple[list[Geometry], np.ndarray]:
+    """Return the different geometries of optics groups, that of the first group first, and each group's, (g,)."""
+    geometries: list[Geometry] = []
+    place_of: dict[tuple[object, ...], int] = {}
+    places = []
+    for group in optics:
+        key = (group.box_px, group.pixel_size_ang, group.magnification)
+        if key not in place_of:
+            place_of[key] = len(geometries)
+            radius = particle_mask_radius_px(particle_diameter_ang, group.pixel_size_ang, group.box_px)
+            mask = soft_circle(group.box_px, radius, MASK_EDGE_PX)
+            geometries.append(
+                Geometry(
+                    group.pixel_size_ang, group.magnification, half_plane(group.box_px), mask,
+                    optics[0].box_px, optics[0].pixel_size_ang,
+                )
+            )  # fmt: skip
+        places.append(place_of[key])
+    return geometries, np.array(places)
