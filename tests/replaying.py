@@ -32,7 +32,8 @@ def options_of(**changes):
 def classifier(stem, root, old, options, precision, compatibility="relion"):
     """Return a Classifier at an iteration of RELION."""
     names = list(read_particle_table(f"{stem}_it001_data.star").particles["rlnImageName"])
-    stack = ParticleStack(names, root=root)
+    boxes = np.array([group.box_px for group in old.optics])
+    stack = ParticleStack(names, root=root, box_px=boxes[old.particles.optics_group])
     own = OwnOptions(precision=precision, compatibility=compatibility)
     return Classifier(stack, old.particles, old.optics, options, own, old)
 

@@ -149,7 +149,7 @@ class Classifier:
         if not len(rows):
             return
         spectra = half_plane_spectra(images.astype(np.float64), geometry.plane)
-        phases = self.transfer.phases(self._particles.optics_group[rows])
+        phases = self.transfer.phases(self._particles.optics_group[rows], geometry.plane)
         if phases is not None:
             spectra = spectra * to_host(phases)
         ctf = self.transfer.computed_ctf(rows, self._particles)
@@ -218,10 +218,6 @@ def _misfits(group: OpticsGroup, class2d: Class2DOptions) -> list[str]:
             f"class2d.particle_diameter: {class2d.particle_diameter:g} A is larger than the box of optics group "
             f"{group.name} ({group.box_px} px of {group.pixel_size_ang:g} A = {length:g} A); give the mask diameter "
             "of your particle"
-        )
-    if group.is_ctf_corrected and class2d.do_ctf_correction:
-        problems.append(
-            f"optics group {group.name}: images are CTF-corrected; set class2d: {{do_ctf_correction: false}}"
         )
     m00, m01, m10, m11 = group.magnification
     if abs(m00 * m11 - m01 * m10) < 0.1:

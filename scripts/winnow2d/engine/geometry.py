@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,15 +57,18 @@ class Geometry:
 
     def size_px(self, model_size_px: int) -> int:
         """Return the width of the Fourier window that reaches as far as one of `model_size_px` in the model."""
-        size = round_half_away(self.extent * model_size_px)
-        return min(size + size % 2, self.plane.box_px)
+        return min(2 * math.ceil(self.extent * model_size_px / 2 - 1e-9), self.plane.box_px)
 
-    def view(self, radius: int) -> GridView | None:
-        """Return how the images see the padded grid of the model up to a radius; None where pixels are the same."""
+    def view(self, radius: int, own_size_px: int | None = None) -> GridView | None:
+        """Return how the images see the padded grid of the model up to a radius; None where pixels are the same.
+
+        `own_size_px` is the width of their window, if not the one that reaches as far.
+        """
         if self.is_models_own:
             return None
+        size = self.size_px(2 * radius) if own_size_px is None else own_size_px
         m00, m01, m10, m11 = (element / self.extent for element in self.magnification)
-        return GridView(self.model_box_px, (m00, m01, m10, m11), radius)
+        return GridView(self.model_box_px, (m00, m01, m10, m11), radius, size // 2)
 
     @cached_property
     def model_shell(self) -> np.ndarray:
@@ -81,14 +85,24 @@ class Geometry:
         shells = round_half_away(np.arange(self.model_box_px // 2 + 1) * self.extent)
         return by_own_shell[np.minimum(shells, self.plane.n_shells - 1)]
 
+    def summed(self, by_own_shell: np.ndarray) -> np.ndarray:
+        """Return sums (..., s_own) by shell of the images as sums (..., s) by shell of the model.
+
+        What lies beyond the model's last shell is dropped.
+        """
+        n_shells = self.model_box_px // 2 + 1
+        shells = np.minimum(round_half_away(np.arange(self.plane.n_shells) / self.extent), n_shells)
+        sums = np.zeros((*by_own_shell.shape[:-1], n_shells + 1))
+        np.add.at(sums.T, shells, by_own_shell.T)
+        return sums[..., :n_shells]
+
     def in_model_units(self, chunk: ChunkSums) -> ChunkSums:
         """Return a chunk whose noise is by shell, and whose offset sums are in px, of the model."""
         if self.is_models_own:
             return chunk
-        noise = np.zeros((len(chunk.noise), self.model_box_px // 2 + 1))
-        np.add.at(noise.T, self.model_shell, chunk.noise.T)
         px = self.pixel_size_ang / self.model_pixel_size_ang
-        return replace(chunk, noise=noise, class_sums=chunk.class_sums * np.array([1.0, px, px, px**2]))
+        offsets = chunk.class_sums * np.array([1.0, px, px, px**2])
+        return replace(chunk, noise=self.summed(chunk.noise), class_sums=offsets)
 
 
 def geometries_of(optics: Sequence[OpticsGroup], particle_diameter_ang: float) -> tuple[list[Geometry], np.ndarray]:
@@ -102,11 +116,10 @@ def geometries_of(optics: Sequence[OpticsGroup], particle_diameter_ang: float) -
             place_of[key] = len(geometries)
             radius = particle_mask_radius_px(particle_diameter_ang, group.pixel_size_ang, group.box_px)
             mask = soft_circle(group.box_px, radius, MASK_EDGE_PX)
-            geometries.append(
-                Geometry(
-                    group.pixel_size_ang, group.magnification, half_plane(group.box_px), mask,
-                    optics[0].box_px, optics[0].pixel_size_ang,
-                )
-            )  # fmt: skip
+            model = optics[0].box_px, optics[0].pixel_size_ang
+            own = Geometry(group.pixel_size_ang, group.magnification, half_plane(group.box_px), mask, *model)
+            if not own.is_models_own:  # images reach as far as the model in any direction, not only to a radius
+                own = replace(own, plane=replace(own.plane, has_whole_shells=True))
+            geometries.append(own)
         places.append(place_of[key])
     return geometries, np.array(places)

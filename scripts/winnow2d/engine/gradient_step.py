@@ -10,12 +10,11 @@ import numpy as np
 
 from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.masks import positive_centre_of_mass
-from winnow2d.numerics.projector import signal_to_noise
 from winnow2d.numerics.rotation import padded_shape
 from winnow2d.records import Moments
 
 from . import vdam
-from .maximisation import moved, rotate_back, shortened
+from .maximisation import evidence, moved, rotate_back, shortened
 from .projections import Projections
 from .sums import Sums
 from .vdam_schedule import Phases
@@ -76,6 +75,7 @@ def take_step(
     step: Step,
     n_threads: int,
     others: Sequence[tuple[Sums, Projections]] = (),
+    ctf2: np.ndarray | None = None,
 ) -> Stepped:
     """Return the references after one gradient step.
 
@@ -89,6 +89,8 @@ def take_step(
     moments : Moments
     others : sequence
         Back-projections of particles of other geometries, see `rotate_back`.
+    ctf2 : (s,) array, optional
+        Mean CTF**2 of CTF-premultiplied images, see `maximisation.evidence`.
 
     Notes
     -----
@@ -99,8 +101,8 @@ def take_step(
         subtract_model(*part)
     data, weight = (to_host(part) for part in rotate_back(sums, projections, box, n_threads, others))
     gradients = vdam.gradient(data, weight, box, radius).reshape(N_HALVES, n_classes, -1)
-    sigma2_reference, data_vs_prior, coverage = signal_to_noise(
-        weight[:n_classes], projections.tau2, step.tau2_fudge, box, radius
+    sigma2_reference, data_vs_prior, coverage = evidence(
+        weight[:n_classes], projections.tau2, step.tau2_fudge, box, radius, ctf2
     )
     first, second = _flat(moments)
     reached = vdam.reached(box, radius)

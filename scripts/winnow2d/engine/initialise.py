@@ -98,7 +98,7 @@ class FirstAverages:
         factors = ctf if data_factor is None else data_factor
         psi = self._rng.uniform(0, 360, len(spectra))
         for spectrum, transfer, factor, angle in zip(spectra, ctf, factors, psi, strict=True):
-            table = rotation_table(plane, n_px, np.array([angle]), np.dtype(np.float64), view=view)
+            table = rotation_table(plane, n_px, np.array([angle]), np.dtype(np.float64), view=view, is_back=True)
             value, k = spectrum[:n_px] * factor[:n_px], self._n % self._n_classes
             rotate_back_one(
                 value.real[None].copy(), value.imag[None].copy(), (factor * transfer)[None, :n_px].copy(),

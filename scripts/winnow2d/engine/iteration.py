@@ -101,7 +101,7 @@ def _view(
     grid = search_grid(sampling, geometry.pixel_size_ang)
     sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px)
     coarse_px, fine_px, full_px = (geometry.size_px(size) for size in (*sizes, size_px))
-    view = geometry.view(size_px // 2)
+    view = geometry.view(size_px // 2, full_px)
     projections = project(references, grid, plane, (coarse_px, full_px), run.dtype, run.n_threads, run.xp, view)
     compared = compare_with(
         projections, grid, plane, (coarse_px, fine_px, full_px),
@@ -112,7 +112,7 @@ def _view(
     sums = empty_sums(compared, len(old.optics), len(old.particles.group_names), n_halves)
     if not geometry.is_models_own:
         sums = replace(sums, noise=np.zeros(model.sigma2_noise.shape))
-    return View(geometry, projections, compared, sums)
+    return View(geometry, projections, compared, sums, np.zeros(model.sigma2_noise.shape[1]))
 
 
 def _prior_px(run: Classifier, model: Model, geometry: Geometry) -> np.ndarray:
@@ -134,8 +134,11 @@ def _log_prior(
     return pose_log_prior(offset_log, pdf_class)
 
 
-def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) -> ChunkSums:
-    """Return posteriors and sums of one chunk of particles; VDAM's back-projections are told apart by half-set."""
+def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) -> tuple[ChunkSums, np.ndarray | None]:
+    """Return posteriors and sums of one chunk of particles; VDAM's back-projections are told apart by half-set.
+
+    With CTF-premultiplied particles also their share of `View.ctf2`.
+    """
     particles, geometry, compared = old.particles, view.geometry, view.compared
     optics_group = particles.optics_group[rows]
     offset_px = rounded_offset_px(particles.offset_ang[rows], geometry.pixel_size_ang)
@@ -145,20 +148,16 @@ def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) 
         noise = coloured_noise(compared.sigma2_noise[optics_group], geometry.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
     images = run.xp.asarray(run.images.read(rows))
-    phases = run.transfer.phases(optics_group)
+    last_row = compared.size_px // 2 if run.keeps_quirks else 0
+    phases = run.transfer.phases(optics_group, geometry.plane, last_row)
     spectra = prepare(images, norm_factor, offset_px, geometry.mask, geometry.plane, noise, phases)
+    scale = old.model.scale_correction[particles.group_index[rows]]
     ctf = run.transfer.ctf(rows, particles)
-    chunk = expect(
-        compared,
-        spectra,
-        ctf,
-        old.model.scale_correction[particles.group_index[rows]],
-        optics_group,
-        offset_px,
-        _log_prior(run, old, geometry, offset_px, compared.grid),
-        run.transfer.data_factor(rows, particles, ctf),
-    )
-    return chunk if run.class2d.do_em else in_halves(chunk, rows % N_HALVES, old.model.n_classes)
+    data_factor = run.transfer.data_factor(rows, particles, ctf)
+    log_prior = _log_prior(run, old, geometry, offset_px, compared.grid)
+    chunk = expect(compared, spectra, ctf, scale, optics_group, offset_px, log_prior, data_factor)
+    ctf2 = None if data_factor is None else run.transfer.ctf2_sums(rows, particles, ctf, scale, compared.shell)
+    return chunk if run.class2d.do_em else in_halves(chunk, rows % N_HALVES, old.model.n_classes), ctf2
 
 
 def expectation_over(
@@ -177,11 +176,12 @@ def expectation_over(
     for view, parts in zip(views, parts_of, strict=True):
         for batch in batches(parts):
             results = list(ordered_map(partial(expect_chunk, run, old, view), batch, run.n_threads))
-            for part, result in zip(batch, results, strict=True):
+            for part, (result, ctf2) in zip(batch, results, strict=True):
                 _assign(particles, part, result, old.model.norm_correction_average, view.geometry.pixel_size_ang)
                 norm, in_model = particles.norm_correction[part], view.geometry.in_model_units(result)
                 add_chunk_parameters(sums, in_model, source.optics_group[part], source.group_index[part], norm)
-            add_backprojections(view.sums, results, view.compared, run.n_threads)
+                view.ctf2 += 0 if ctf2 is None else view.geometry.summed(ctf2)
+            add_backprojections(view.sums, [chunk for chunk, _ in results], view.compared, run.n_threads)
             done += len(batch)
             progress(done, n_parts)
     return particles, sums

@@ -50,6 +50,18 @@ def rotate_back(
     return data, weight
 
 
+def evidence(
+    weight: Array, tau2: np.ndarray, tau2_fudge: float, box_px: int, radius: int, ctf2: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
+    """Return `signal_to_noise` on the host.
+
+    The noise of CTF-premultiplied images is multiplied by the CTF as they are: their data outweigh the prior by the
+    mean CTF**2 (s,) less than their weights say.
+    """
+    signal = tau2 if ctf2 is None else tau2 * ctf2
+    return tuple(to_host(part) for part in signal_to_noise(weight, signal, tau2_fudge, box_px, radius))
+
+
 def update_references(
     sums: Sums,
     projections: Projections,
@@ -58,6 +70,7 @@ def update_references(
     size_px: int,
     n_threads: int,
     others: Sequence[tuple[Sums, Projections]] = (),
+    ctf2: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the class averages of highest posterior probability, and how far the data outweigh the prior.
 
@@ -69,6 +82,8 @@ def update_references(
         Window width of the iteration.
     others : sequence
         Back-projections of particles of other geometries, see `rotate_back`.
+    ctf2 : (s,) array, optional
+        Mean CTF**2 of CTF-premultiplied images, see `evidence`.
 
     Returns
     -------
@@ -81,8 +96,7 @@ def update_references(
     """
     box, radius = old.shape[-1], size_px // 2
     data, weight = rotate_back(sums, projections, box, n_threads, others)
-    spectra = signal_to_noise(weight, projections.tau2, tau2_fudge, box, radius)
-    sigma2_reference, data_vs_prior, coverage = (to_host(part) for part in spectra)
+    sigma2_reference, data_vs_prior, coverage = evidence(weight, projections.tau2, tau2_fudge, box, radius, ctf2)
     references = np.empty(old.shape)
 
     def one(k: int) -> None:

@@ -18,7 +18,7 @@ from .projections import Projections
 from .schedule import next_resolution_shell
 from .sums import Sums
 from .vdam_schedule import phases, step_size, tau2_fudge
-from .views import View, totals
+from .views import View, mean_ctf2, totals
 
 if TYPE_CHECKING:
     from .classify import Classifier
@@ -32,7 +32,7 @@ def maximise(run: Classifier, old: Iteration, views: Sequence[View], size_px: in
     tau, before = run.class2d.tau_fudge, old.model
     sums, projections, others = totals(views)
     references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
-        sums, projections, before.references, tau, size_px, run.n_threads, others
+        sums, projections, before.references, tau, size_px, run.n_threads, others, _mean_ctf2(run, views)
     )
     references[sums.class_sums[:, 0] == 0] = 0
     if run.class2d.do_center:
@@ -59,9 +59,23 @@ def descend(
     )
     before = old.model
     sums, projections, others = totals(views)
-    found = take_step(sums, projections, before.references, before.pdf_class, old.moments, step, run.n_threads, others)
+    found = take_step(
+        sums,
+        projections,
+        before.references,
+        before.pdf_class,
+        old.moments,
+        step,
+        run.n_threads,
+        others,
+        _mean_ctf2(run, views),
+    )
     momentum = 0.0 if n_rows == len(old.particles) else PARAMETER_MOMENTUM
     return _model(run, before, sums, projections, size_px, found, step.tau2_fudge, momentum), found.moments
+
+
+def _mean_ctf2(run: Classifier, views: Sequence[View]) -> np.ndarray | None:
+    return mean_ctf2(views, np.bincount(run.plane.shell, minlength=run.plane.n_shells))
 
 
 def _model(

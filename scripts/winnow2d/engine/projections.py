@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -98,9 +98,13 @@ def project(
     n_coarse, n_px = plane.n_within(coarse_px / 2), plane.n_within(size_px / 2)
 
     map_classes = for_each(n_threads)
-    coarse = rotated(spectra, rotation_table(plane, n_coarse, grid.coarse_psi_deg, dtype, xp, view), map_classes)
+    coarse_view = None if view is None else replace(view, own_radius=coarse_px // 2)
+    coarse_table = rotation_table(plane, n_coarse, grid.coarse_psi_deg, dtype, xp, coarse_view)
+    coarse = rotated(spectra, coarse_table, map_classes)
     fine_table = rotation_table(plane, n_px, grid.fine_psi_deg, dtype, xp, view)
     fine = rotated(spectra, fine_table, map_classes)
+    if view is not None:
+        fine_table = rotation_table(plane, n_px, grid.fine_psi_deg, dtype, xp, view, is_back=True)
     coarse_re, coarse_im = (part.reshape(-1, n_coarse) for part in coarse)
     return Projections(
         coarse_re, coarse_im, (coarse_re**2 + coarse_im**2) / 2, fine[0], fine[1], fine_table, spectra, tau2

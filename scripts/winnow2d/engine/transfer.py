@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from winnow2d.numerics.aberrations import magnified, odd_phase
+from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.shells import shell_sums
 from winnow2d.records import OpticsGroup, Particles
 
 from .geometry import Geometry
@@ -45,8 +47,9 @@ class Transfer:
         xp: ModuleType = np,
     ):
         self._optics, self._geometries, self._geometry_of_optics = optics, geometries, geometry_of_optics
-        self._does_correct, self._intact, self._dtype, self._xp = do_ctf_correction, intact_first_peak, dtype, xp
-        self._is_premultiplied = np.array([group.is_ctf_premultiplied and do_ctf_correction for group in optics])
+        self._intact, self._dtype, self._xp = intact_first_peak, dtype, xp
+        self._does_correct = np.array([do_ctf_correction and not group.is_ctf_corrected for group in optics])
+        self._is_premultiplied = self._does_correct & [group.is_ctf_premultiplied for group in optics]
         planes = [geometries[at].plane for at in geometry_of_optics]
         self._phases = [_demodulation(group, plane, xp) for group, plane in zip(optics, planes, strict=True)]
         self._is_cached = np.zeros(len(particles), bool)
@@ -78,12 +81,15 @@ class Transfer:
         """Return the same without a look at what is in memory."""
         plane, xp = self._geometries[self._geometry_index(rows, particles)].plane, self._xp
         n_px = len(plane.kx)
-        if not self._does_correct:
+        is_corrected = self._does_correct[particles.optics_group[rows]]
+        if not is_corrected.any():
             return xp.ones((len(rows), n_px), self._dtype)
         values = transfer_functions(particles, rows, self._optics, plane, n_px, self._intact, xp)
         squared = self._is_premultiplied[particles.optics_group[rows]]
         if squared.any():
             values = xp.where(xp.asarray(squared)[:, None], values**2, values)
+        if not is_corrected.all():
+            values[xp.asarray(np.flatnonzero(~is_corrected))] = 1
         return values.astype(self._dtype)
 
     def data_factor(self, rows: np.ndarray, particles: Particles, ctf: Array) -> Array | None:
@@ -93,18 +99,36 @@ class Transfer:
             return None
         return self._xp.where(self._xp.asarray(is_premultiplied)[:, None], self._dtype.type(1), ctf)
 
-    def phases(self, optics_group: np.ndarray) -> Array | None:
+    def ctf2_sums(
+        self, rows: np.ndarray, particles: Particles, ctf: Array, scale: np.ndarray, shell: np.ndarray
+    ) -> np.ndarray:
+        """Return the sum of scale * CTF**2 over CTF-premultiplied particles and the pixels of each shell, (s_own,)."""
+        is_counted = self._is_premultiplied[particles.optics_group[rows]]
+        weight = self._xp.asarray(scale * is_counted)
+        plane = self._geometries[self._geometry_index(rows, particles)].plane
+        return to_host(shell_sums(weight @ ctf[:, : len(shell)].astype(np.float64), shell, plane.n_shells))
+
+    def phases(self, optics_group: np.ndarray, plane: HalfPlane, mirrored_row: int = 0) -> Array | None:
         """Return what spectra of particles of these optics groups (n,) are multiplied by; None where all is 1.
 
         It takes away the phases of odd aberrations and beam tilt: (n, p) complex128, on the device.
+
+        Parameters
+        ----------
+        plane : HalfPlane
+            Of the images.
+        mirrored_row : int
+            RELION's quirk, if not 0: at (0, ky) of this row, the last of its window, it takes the phase of -ky.
         """
         turned = [g for g in np.unique(optics_group) if self._phases[g] is not None]
         if not turned:
             return None
-        n_px = next(len(self._phases[g]) for g in turned)
-        factor = self._xp.ones((len(optics_group), n_px), np.complex128)
+        factor = self._xp.ones((len(optics_group), len(plane.kx)), np.complex128)
         for g in turned:
             factor[self._xp.asarray(np.flatnonzero(optics_group == g))] = self._phases[g]
+        if mirrored_row:
+            at = np.flatnonzero((plane.kx == 0) & (plane.ky == mirrored_row))
+            factor[:, at] = factor[:, at].conj()
         return factor
 
     def _geometry_index(self, rows: np.ndarray, particles: Particles) -> int:

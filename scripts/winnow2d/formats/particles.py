@@ -212,6 +212,7 @@ def _optics_groups(optics: pd.DataFrame, problems: list[str]) -> list[OpticsGrou
             problems.append(f"{where}: voltage and pixel size must be above 0")
         if boxes[row] < 2 or boxes[row] % 2:
             problems.append(f"{where}: {labels.IMAGE_SIZE} is {boxes[row]:g}; the box must be even")
+    tilt_x, tilt_y = column(labels.BEAM_TILT_X, 0.0), column(labels.BEAM_TILT_Y, 0.0)
     columns = (
         names.tolist(),
         voltages.tolist(),
@@ -221,8 +222,35 @@ def _optics_groups(optics: pd.DataFrame, problems: list[str]) -> list[OpticsGrou
         boxes.astype(int).tolist(),
         (column(labels.IS_CTF_PREMULTIPLIED, 0.0) != 0).tolist(),
         (column(labels.IS_CTF_CORRECTED, 0.0) != 0).tolist(),
+        list(zip(tilt_x.tolist(), tilt_y.tolist(), strict=True)),
+        coefficient_column(optics, labels.ODD_ZERNIKE, problems),
+        coefficient_column(optics, labels.EVEN_ZERNIKE, problems),
+        _magnifications(optics, column),
     )
     return [OpticsGroup(*row) for row in zip(*columns, strict=True)]
+
+
+def coefficient_column(optics: pd.DataFrame, label: str, problems: list[str]) -> list[tuple[float, ...]]:
+    """Return a column of vectors such as [0.1,-2]; no numbers where it is missing or a cell cannot be read."""
+    if label not in optics.columns:
+        return [()] * len(optics)
+    vectors: list[tuple[float, ...]] = []
+    for row, text in enumerate(optics[label].tolist()):
+        inside = text.strip().removeprefix("[").removesuffix("]").strip()
+        vector = tuple(_float_or_nan(cell) for cell in inside.split(",")) if inside else ()
+        if not (np.isfinite(vector).all() and text.strip().startswith("[")):
+            problems.append(f"table data_optics row {row + 1}: {label} is '{text}', expected numbers as in [0.1,-2,0]")
+            vector = ()
+        vectors.append(vector)
+    return vectors
+
+
+def _magnifications(optics: pd.DataFrame, column: Reader) -> list[tuple[float, ...]]:
+    """Return the magnification matrix of each optics group; none, as in RELION, unless all four columns are there."""
+    no_magnification = (1.0, 0.0, 0.0, 1.0)
+    if not set(labels.MAGNIFICATION) <= set(optics.columns):
+        return [no_magnification] * len(optics)
+    return list(zip(*(column(label, 0.0).tolist() for label in labels.MAGNIFICATION), strict=True))
 
 
 def _intensity_groups(particles: pd.DataFrame) -> tuple[np.ndarray, list[str]]:

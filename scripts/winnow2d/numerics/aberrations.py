@@ -69,15 +69,15 @@ def odd_phase(
     kx_per_ang, ky_per_ang : (p,) arrays
     odd_zernike : coefficients in rad
     beam_tilt_mrad : x, y
-        Tilt t adds 2 pi Cs lambda**2 |k|**2 (k . t): coma, that is the polynomials (3, -1) and (3, 1) with the
-        shifts (1, -1) and (1, 1) that make it vanish at the origin as |k|**3.
+        Tilt t subtracts 2 pi Cs lambda**2 |k|**2 (k . t): coma, that is the polynomials (3, -1) and (3, 1) with
+        twice as much of (1, -1) and (1, 1), so that nothing but |k|**3 is left.
     """
     phase = _sum(odd_zernike, True, kx_per_ang, ky_per_ang)
     if any(beam_tilt_mrad):
         cs_ang, tilt = spherical_aberration_mm * 1e7, [1e-3 * component for component in beam_tilt_mrad]
         factor = 2 * math.pi * cs_ang * float(electron_wavelength_ang(voltage_kv)) ** 2
         along = kx_per_ang * tilt[0] + ky_per_ang * tilt[1]
-        phase = phase + factor * (kx_per_ang**2 + ky_per_ang**2) * along
+        phase = phase - factor * (kx_per_ang**2 + ky_per_ang**2) * along
     return phase
 
 
