@@ -153,7 +153,7 @@ def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) 
     spectra = prepare(images, norm_factor, offset_px, geometry.mask, geometry.plane, noise, phases)
     scale = old.model.scale_correction[particles.group_index[rows]]
     ctf = run.transfer.ctf(rows, particles)
-    data_factor = run.transfer.data_factor(rows, particles, ctf)
+    data_factor = run.transfer.data_factor(rows, particles, ctf, scale if run.keeps_quirks else None)
     log_prior = _log_prior(run, old, geometry, offset_px, compared.grid)
     chunk = expect(compared, spectra, ctf, scale, optics_group, offset_px, log_prior, data_factor)
     ctf2 = None if data_factor is None else run.transfer.ctf2_sums(rows, particles, ctf, scale, compared.shell)

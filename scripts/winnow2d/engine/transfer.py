@@ -92,12 +92,19 @@ class Transfer:
             values[xp.asarray(np.flatnonzero(~is_corrected))] = 1
         return values.astype(self._dtype)
 
-    def data_factor(self, rows: np.ndarray, particles: Particles, ctf: Array) -> Array | None:
-        """Return what images are multiplied by when they are averaged, (n, p), where that is not `ctf`."""
+    def data_factor(
+        self, rows: np.ndarray, particles: Particles, ctf: Array, scale: np.ndarray | None = None
+    ) -> Array | None:
+        """Return what images are multiplied by when they are averaged, (n, p), where that is not `ctf`.
+
+        `scale` (n,), if given, is RELION's quirk: it averages CTF-premultiplied images without their intensity scale.
+        """
         is_premultiplied = self._is_premultiplied[particles.optics_group[rows]]
         if not is_premultiplied.any():
             return None
-        return self._xp.where(self._xp.asarray(is_premultiplied)[:, None], self._dtype.type(1), ctf)
+        factor = np.ones(len(rows)) if scale is None else 1 / scale
+        there = self._xp.asarray(factor, dtype=self._dtype)[:, None]
+        return self._xp.where(self._xp.asarray(is_premultiplied)[:, None], there, ctf)
 
     def ctf2_sums(
         self, rows: np.ndarray, particles: Particles, ctf: Array, scale: np.ndarray, shell: np.ndarray
