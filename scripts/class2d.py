@@ -100,7 +100,8 @@ def main() -> None:
         if reason:
             logger.info("Starting from iteration 1, not from the state found: %s", reason)
         names = list(table.particles["rlnImageName"])
-        stack = ParticleStack(names, root=".", box_px=optics[0].box_px)
+        boxes = np.array([group.box_px for group in optics])
+        stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
         run = Classifier(stack, particles, optics, job.options, job.own, state, n_threads=job.threads)
 
         written = WrittenIterations(job, table)
