@@ -59,7 +59,7 @@ class Class2DOptions(RunOptions):
     """RELION's 2D classification job."""
 
     fn_img: str = option("", "Input images STAR file", "I/O", is_input=True)
-    fn_cont: str = option("", "Continue from here", "I/O", refused="continuing another job is not supported yet")
+    fn_cont: str = option("", "Continue from here (run_itNNN_optimiser.star)", "I/O")
     do_ctf_correction: bool = option(True, "Do CTF-correction?", "CTF")
     ctf_intact_first_peak: bool = option(False, "Ignore CTFs until first peak?", "CTF")
     nr_classes: int = option(1, "Number of classes", "Optimisation", minimum=1, maximum=2000)

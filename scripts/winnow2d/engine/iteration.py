@@ -10,6 +10,7 @@ import numpy as np
 
 from winnow2d.errors import ImageError
 from winnow2d.numerics.arrays import to_host
+from winnow2d.numerics.shells import round_half_away
 from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
 
 from .accuracy import N_PARTICLES, expected_accuracies
@@ -82,10 +83,11 @@ def iterate(
         particles=particles,
         optics=old.optics,
         sampling=sampling,
-        changes=measure_changes(old, particles, model),
+        changes=measure_changes(old, particles, model, rows),
         n_left_out=len(rows) - sums.n_weighed,
         batch_size=-1 if len(rows) == n_particles else len(rows),
         step_size=0.0 if run.class2d.do_em else step_size(number, run.class2d.n_iterations),
+        batch_limits=old.batch_limits,
         moments=moments,
     )
 
@@ -193,23 +195,29 @@ def _accuracies(
     )
 
 
-def measure_changes(old: Iteration, particles: Particles, model: Model) -> Changes:
-    """Return how far poses and classes moved since `old`, with the running counters carried on."""
+def measure_changes(old: Iteration, particles: Particles, model: Model, rows: np.ndarray) -> Changes:
+    """Return how far poses and classes of the rows looked at moved since `old`, with the counters carried on.
+
+    As in RELION, angles are compared as they stand (170 and -170 degrees are 340 apart), a change is smaller than
+    before if it is 3 % below the smallest, and the smallest share of classes is kept as a whole number.
+    """
     before, last = old.particles, old.changes
-    psi = float(np.mean(np.abs((particles.psi_deg - before.psi_deg + 180) % 360 - 180)))
-    moved2 = ((particles.offset_ang - before.offset_ang) ** 2).sum(axis=1)
+    psi = float(np.mean(np.abs(particles.psi_deg - before.psi_deg)[rows] % 360))
+    moved2 = ((particles.offset_ang - before.offset_ang)[rows] ** 2).sum(axis=1)
     offset = float(np.sqrt(moved2.sum() / (2 * len(moved2))))
-    classes = float(np.mean(particles.class_index != before.class_index))
+    classes = float(np.mean((particles.class_index != before.class_index)[rows]))
     resolution = model.resolution_shell / (model.box_px * model.pixel_size_ang)
     gained = resolution > last.best_resolution_per_ang
-    smaller = classes < last.smallest_class_fraction or offset < last.smallest_offset_ang or psi < last.smallest_psi_deg
+    pairs = ((classes, last.smallest_class_fraction), (offset, last.smallest_offset_ang), (psi, last.smallest_psi_deg))
+    smaller = any(1.03 * now < smallest for now, smallest in pairs)
+    fewest = last.smallest_class_fraction
     return Changes(
         psi_deg=psi,
         offset_ang=offset,
         class_fraction=classes,
         smallest_psi_deg=min(psi, last.smallest_psi_deg),
         smallest_offset_ang=min(offset, last.smallest_offset_ang),
-        smallest_class_fraction=min(classes, last.smallest_class_fraction),
+        smallest_class_fraction=float(round_half_away(classes)) if classes < fewest else fewest,
         iterations_without_resolution_gain=0 if gained else last.iterations_without_resolution_gain + 1,
         iterations_without_assignment_change=0 if smaller else last.iterations_without_assignment_change + 1,
         best_resolution_per_ang=max(resolution, last.best_resolution_per_ang),

@@ -39,7 +39,7 @@ EXIT_FILES = {
 }
 
 _JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
-_RELION_31_ONLY = ("nr_iter",)  # variables job.star holds for RELION 3.1 alone
+_RELION_31_ONLY = ("nr_iter", "do_fast_subsets")  # variables job.star holds for RELION 3.1 alone
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,8 @@ def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
 
 def write_job_star(path: str | Path, job: JobFile) -> None:
     """Write job.star; the same job gives the same bytes."""
-    head: dict[str, Any] = {"rlnJobTypeLabel": job.label, "rlnJobIsContinue": 0, "rlnJobIsTomo": 0}
+    is_continued = bool(getattr(job.options, "fn_cont", ""))
+    head: dict[str, Any] = {"rlnJobTypeLabel": job.label, "rlnJobIsContinue": int(is_continued), "rlnJobIsTomo": 0}
     if job.type_number is not None:
         head["rlnJobType"] = job.type_number
     blocks: dict[str, Any] = {"job": head}
@@ -176,13 +177,20 @@ def _path_rows(paths: Mapping[str, str | list[str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["winnowName", "winnowPath", "winnowIsList"], dtype=object)
 
 
-def read_job_star(path: str | Path, kind: type | None) -> JobFile:
-    """Return the job a job.star of ours describes.
+def label_of(head: pd.Series) -> str:
+    """Return the type of the job whose table `job` is given; RELION 3.1 has a number for it."""
+    numbers = {str(number): LABEL_OF_TYPE[name] for name, number in NUMBER_OF_TYPE.items()}
+    return str(head.get("rlnJobTypeLabel", numbers.get(head.get("rlnJobType", ""), "")))
+
+
+def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> JobFile:
+    """Return the job a job.star describes.
 
     Parameters
     ----------
     path : path
     kind : the options dataclass of the job type, or None
+    is_ours : False if it may be one of RELION's window, which has no inputs and outputs
 
     Raises
     ------
@@ -192,25 +200,28 @@ def read_job_star(path: str | Path, kind: type | None) -> JobFile:
         Its options or its tables cannot be read.
     """
     tables = read_star(path)
-    missing = [name for name in ("job", "winnow_outputs") if name not in tables]
+    needed = ("job", "winnow_outputs") if is_ours else ("job",)
+    missing = [name for name in needed if name not in tables]
     if missing:
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
         )
     values = _mapping(tables.get("joboptions_values"))
+    if "do_em" not in values and "nr_iter" in values:  # RELION 3.1 knows EM alone
+        values |= {"do_em": "Yes", "do_grad": "No", "nr_iter_em": values["nr_iter"]}
     for name in _RELION_31_ONLY:
         values.pop(name, None)
     head = tables["job"].iloc[0]
     own = _mapping(tables.get("winnow_own"))
     return JobFile(
-        label=head.get("rlnJobTypeLabel", ""),
+        label=label_of(head),
         type_number=int(head["rlnJobType"]) if "rlnJobType" in head else None,
         options=None if kind is None else options_from(kind, values, str(path)),
         own=options_from(OwnOptions, own, str(path)),
         inputs=_paths(tables.get("winnow_inputs")),
-        outputs=_paths(tables["winnow_outputs"]),
+        outputs=_paths(tables.get("winnow_outputs")),
         params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
-        own_names=tuple(sorted(own)),
+        own_names=tuple(sorted(own)) if "winnow_outputs" in tables else OWN_NAMES,
     )
 
 
