@@ -65,4 +65,4 @@ def _sampling(old: Sampling, wanted: Sampling) -> Sampling:
     )
     if all(isclose(mine, other, rel_tol=1e-5) for mine, other in pairs):
         return old
-    return replace(wanted, perturbation=old.perturbation, perturbation_factor=old.perturbation_factor or 0.5)
+    return replace(wanted, perturbation=old.perturbation, perturbation_factor=old.perturbation_factor)

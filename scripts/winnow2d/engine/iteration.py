@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .classify import Classifier
 
 _PERTURBATION, _SOLVENT, _ACCURACY = 1, 2, 3  # purposes of random numbers
+_LEAST_GAIN_PER_ANG = 1e-4  # of resolution, as in RELION; its files have six digits
 _MIN_FRACTION_FOR_ACCURACY = 0.01  # RELION estimates accuracies for classes above this only
 
 
@@ -207,7 +208,7 @@ def measure_changes(old: Iteration, particles: Particles, model: Model, rows: np
     offset = float(np.sqrt(moved2.sum() / (2 * len(moved2))))
     classes = float(np.mean((particles.class_index != before.class_index)[rows]))
     resolution = model.resolution_shell / (model.box_px * model.pixel_size_ang)
-    gained = resolution > last.best_resolution_per_ang
+    gained = resolution > last.best_resolution_per_ang + _LEAST_GAIN_PER_ANG
     pairs = ((classes, last.smallest_class_fraction), (offset, last.smallest_offset_ang), (psi, last.smallest_psi_deg))
     smaller = any(1.03 * now < smallest for now, smallest in pairs)
     fewest = last.smallest_class_fraction
