@@ -1,6 +1,7 @@
 # Averages the particles of a round into classes.
 #
-# REQUIRED INPUTS: the particles.star of the round before, or of the extraction.
+# REQUIRED INPUTS: the particles.star of the round before, or of the extraction; where the round goes on from
+#          an optimiser file (class2d.fn_cont), that file and those it names.
 # OUTPUTS: the five files of the last iteration in Class2D/job{round}1, as RELION writes them. Only these
 #          are declared: Snakemake deletes declared files before it runs a job again, and the earlier
 #          iterations are what an interrupted job goes on from.
@@ -30,5 +31,6 @@ rule class2d:
     params:
         options=class2d_options,
         own=own_options,
+        continued=checksum_of_continued,
     script:
         "../scripts/class2d.py"

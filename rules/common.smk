@@ -5,6 +5,7 @@
 # of the earlier ones. The working directory is the RELION project.
 
 import dataclasses
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -80,6 +81,31 @@ def classified(name):
 def of_all_rounds(name):
     """Return that file of the last iteration of every round."""
     return [last_iteration(item.number, name) for item in CONFIG.rounds]
+
+
+def check_continuations():
+    """Refuse, before anything runs, to go on from an optimiser file that is not there."""
+    problems = [
+        f"class2d.fn_cont: {item.class2d.fn_cont} does not exist (round {item.number}); give the path of a "
+        "run_itNNN_optimiser.star, relative to the project directory"
+        for item in CONFIG.rounds
+        if item.class2d.fn_cont and not Path(item.class2d.fn_cont).is_file()
+    ]
+    if problems:
+        raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in problems])
+
+
+check_continuations()
+
+
+def checksum_of_continued(wildcards):
+    """Return the checksum of the optimiser file a round goes on from.
+
+    It is no input of the rule: a file of one of our own jobs would be taken for an output of the same rule, and
+    the job would wait for itself.
+    """
+    path = round_of(wildcards).class2d.fn_cont
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
 
 
 def class2d_options(wildcards):

@@ -25,6 +25,7 @@ ROUND_SECTIONS = ("class2d", "select", "own")
 INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
 SUPPORTED_INPUTS = ("particles", "demo")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
+FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
 PROJECT_WIDE = ("stacks_root",)  # own options read before the first round
 
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
@@ -205,7 +206,8 @@ class _Check:
         merged = {}
         for name in ROUND_SECTIONS:
             own_values = self.values(f"{place}: {name}", difference.get(name), SECTIONS[name])
-            merged[name] = SECTIONS[name](**(base[name] | own_values))
+            above = {key: value for key, value in base[name].items() if number == 1 or key not in FIRST_ROUND_ONLY}
+            merged[name] = SECTIONS[name](**(above | own_values))
             for key in PROJECT_WIDE:
                 if name == "own" and key in own_values:
                     self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
