@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError
+from winnow2d.option_values import without_result
+from winnow2d.options import Class2DOptions
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
@@ -109,8 +111,17 @@ def checksum_of_continued(wildcards):
 
 
 def class2d_options(wildcards):
-    """Return the options of a round's classification."""
-    return dataclasses.asdict(round_of(wildcards).class2d)
+    """Return the options of a round's classification, as far as they may change a result."""
+    values = dataclasses.asdict(round_of(wildcards).class2d)
+    return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
+
+
+def compute_options(wildcards):
+    """Return, as JSON, the options of a round's classification that change no result, where they were set."""
+    values = dataclasses.asdict(round_of(wildcards).class2d)
+    default = Class2DOptions()
+    names = [name for name in without_result(Class2DOptions) if values[name] != getattr(default, name)]
+    return json.dumps({name: values[name] for name in names})
 
 
 def diameter_of_round(wildcards):

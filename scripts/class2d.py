@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from winnow2d import __version__, runner
+from winnow2d.devices import with_gpu
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.continuing import continued
 from winnow2d.errors import ConfigError
@@ -19,7 +20,8 @@ from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import ParticleTable, particles_from_table, read_particle_table, sort_by_micrograph
 from winnow2d.formats.refinement import iteration_numbers, remove_iteration, remove_iterations_after, write_iteration
 from winnow2d.formats.state import STATE_FILE, fingerprint, load_state, save_state
-from winnow2d.options import Class2DOptions
+from winnow2d.option_values import unused_of, without_result
+from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration
 
 OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs")
@@ -41,7 +43,10 @@ SPEC = runner.JobSpec(
 # Options that start nothing anew. All but two change no number of an iteration: the total may grow. The device
 # does, in the last digits, as sums are rounded in another order; a run may all the same move to another machine.
 # Of the optimiser file it goes on from the content counts, and not where it lies.
-WITHOUT_EFFECT = ("nr_iter_em", "fn_img", "fn_cont", "device", "keep_iterations", "grad_write_iter", "stacks_root")
+WITHOUT_EFFECT = (
+    "nr_iter_em", "fn_img", "fn_cont", "device", "keep_iterations", "grad_write_iter", "stacks_root",
+    *without_result(Class2DOptions),
+)  # fmt: skip
 
 LEFT_OUT_FILE = "left_out.tsv"
 logger = logging.getLogger("winnow2d")
@@ -53,6 +58,7 @@ class Task:
 
     table: ParticleTable
     options: Class2DOptions
+    own: OwnOptions
     first: Iteration | None
     files: tuple[Path, ...]  # of which the content decides the iterations
 
@@ -70,23 +76,29 @@ def read_task(job: runner.Job) -> Task:
         There is nothing to classify, or the optimiser file does not fit the job.
     """
     options, found = job.options, getattr(job.inputs, "particles", None)
+    if options.do_em == options.do_grad:
+        raise ConfigError(f"class2d: do_em and do_grad are both {'on' if options.do_em else 'off'}; choose one.")
+    own = with_gpu(options, job.own)
+    if unused := unused_of(options):
+        logger.info("Without effect here: %s", ", ".join(unused))
     table = None if found is None else sort_by_micrograph(read_particle_table(found))
     files = () if found is None else (found,)
     if not options.fn_cont:
         if table is None:
             raise ConfigError("class2d: neither fn_img (particles) nor fn_cont (an optimiser file) is given")
-        return Task(table, options, None, files)
+        return Task(table, options, own, None, files)
     start = read_start(job.inputs.continued, table, str(found))
     for name, value in start.kept.items():
         if getattr(options, name) != value:
             logger.info("class2d.%s: %s, as in %s, not %s", name, value, options.fn_cont, getattr(options, name))
     options = dataclasses.replace(options, **start.kept)
-    return Task(start.table, options, continued(start.iteration, options, options.fn_cont), (*files, *start.files))
+    first = continued(start.iteration, options, options.fn_cont)
+    return Task(start.table, options, own, first, (*files, *start.files))
 
 
-def state_mark(job: runner.Job, task: Task) -> str:
+def state_mark(task: Task) -> str:
     """Return the fingerprint of everything that decides the iterations of a job."""
-    options = dataclasses.asdict(task.options) | dataclasses.asdict(job.own)
+    options = dataclasses.asdict(task.options) | dataclasses.asdict(task.own)
     # The schedule of VDAM is stretched over all its mini-batches; EM has no use for their number.
     ignored = (*WITHOUT_EFFECT, "nr_iter_grad") if task.options.do_em else WITHOUT_EFFECT
     effective = {name: value for name, value in options.items() if name not in ignored}
@@ -163,9 +175,9 @@ def main() -> None:
         particles, optics = particles_from_table(task.table)
         names = list(task.table.particles["rlnImageName"])
         stack = ParticleStack(names, root=".", box_px=optics[0].box_px)
-        mark, total = state_mark(job, task), task.options.n_iterations
+        mark, total = state_mark(task), task.options.n_iterations
         first, n_own = newest_state(job, task, mark)
-        run = Classifier(stack, particles, optics, task.options, job.own, first, n_threads=job.threads)
+        run = Classifier(stack, particles, optics, task.options, task.own, first, n_threads=job.threads)
         remove_iterations_after(job.stem("run"), n_own)  # left by another run
         if first is not None:
             origin = f" of {task.options.fn_cont}" if first is task.first else ""

@@ -18,7 +18,15 @@ import yaml
 
 from winnow2d.errors import ConfigError
 from winnow2d.intake.rounds import misfits, planned
-from winnow2d.options import SECTIONS, Class2DOptions, DemoOptions, ExtractOptions, OwnOptions, SelectOptions
+from winnow2d.option_values import fault_of
+from winnow2d.options import (
+    SECTIONS,
+    Class2DOptions,
+    DemoOptions,
+    ExtractOptions,
+    OwnOptions,
+    SelectOptions,
+)
 
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
@@ -211,6 +219,10 @@ class _Check:
             for key in PROJECT_WIDE:
                 if name == "own" and key in own_values:
                     self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
+        if merged["class2d"].use_gpu:
+            if merged["own"].device == "cpu":
+                self.problem(f"{place}: class2d.use_gpu: Yes contradicts own.device: cpu; say one of them.")
+            merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         self._algorithm(place, difference, result.class2d)
         if not result.select.do_class_ranker:
@@ -238,18 +250,13 @@ def _value(given: Any, item: dataclasses.Field) -> Any:
     value = _typed(given, type(item.default))
     if facts["is_input"] and value != item.default:
         raise ValueError("the workflow fills this in; name the particles under input.")
-    if facts["refused"] and value != facts["relion_default"]:
+    fault = fault_of(item, value)
+    if fault and facts["choices"]:
         raise ValueError(
-            f"{given!r} is refused, only RELION's default {shown(item.default)} is possible: {facts['refused']}."
+            f"expected one of {', '.join(facts['choices'])}, found {given!r}.{_nearest(str(value), facts['choices'])}"
         )
-    if facts["choices"] and value not in facts["choices"]:
-        near = _nearest(str(value), facts["choices"])
-        raise ValueError(f"expected one of {', '.join(facts['choices'])}, found {given!r}.{near}")
-    unit = f" {facts['unit']}" if facts["unit"] else ""
-    if facts["minimum"] is not None and value < facts["minimum"]:
-        raise ValueError(f"must be at least {facts['minimum']:g}{unit}, found {given!r}.")
-    if facts["maximum"] is not None and value > facts["maximum"]:
-        raise ValueError(f"must be at most {facts['maximum']:g}{unit}, found {given!r}.")
+    if fault:
+        raise ValueError(f"{given!r} {fault}" if facts["refused"] else f"{fault.rstrip('.')}, found {given!r}.")
     return value
 
 
@@ -272,15 +279,6 @@ def _typed(given: Any, kind: type) -> Any:
         if math.isfinite(number) and (kind is float or number == int(number)):
             return kind(number)
     raise ValueError(f"expected {expected}, found {given!r}.")
-
-
-def shown(value: Any) -> str:
-    """Return a value as the config shows it: Yes and No, text in quotes, numbers short."""
-    if isinstance(value, bool):
-        return "Yes" if value else "No"
-    if isinstance(value, str):
-        return value or '""'
-    return f"{value:g}"
 
 
 def _unknown(key: str, known: tuple[str, ...], place: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from winnow2d.options import OwnOptions
 
 # Options of ours that change no result: a rule hands them over as resources, of which a change reruns nothing.
 AS_RESOURCES = ("device", "keep_iterations")
+COMPUTE = "compute"  # likewise, a resource with RELION's options of that kind, as JSON
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
     outputs, params = _named(snakemake.output), dict(snakemake.params.items())
     directory = _directory_of(outputs, spec)
     options, own = params.pop("options", {}), params.pop("own", {})
+    options = {**options, **json.loads(getattr(snakemake, "resources", {}).get(COMPUTE, "{}"))}
     own = own | {name: value for name, value in getattr(snakemake, "resources", {}).items() if name in AS_RESOURCES}
     where = f"rule {getattr(snakemake, 'rule', directory)}"
     kind = spec.options_type

@@ -12,7 +12,7 @@ from workflow.snakemake_runs import DEMO, finished, snakemake
 pytestmark = pytest.mark.workflow
 
 START = "../first/Class2D/job011/run_it002_optimiser.star"
-GOING_ON = DEMO | {"class2d": DEMO["class2d"] | {"fn_cont": START}}
+GOING_ON = DEMO | {"class2d": DEMO["class2d"] | {"fn_cont": START, "nr_threads": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,9 @@ def folder(tmp_path_factory) -> Path:
 
 def test_it_is_the_unbroken_run(folder):
     first, second = folder / "first", folder / "second"
-    assert "Going on after iteration 2" in (second / "Class2D/job011/run.out").read_text()
+    said = (second / "Class2D/job011/run.out").read_text()
+    assert "Going on after iteration 2" in said
+    assert "Without effect here: nr_threads 4" in said
     assert not list((second / "Class2D/job011").glob("run_it001*"))
     names = [path.name for path in (first / "Class2D/job011").glob("run_it003_*")]
     names = [f"Class2D/job011/{name}" for name in names] + ["Select/job022/particles.star"]
@@ -51,6 +53,8 @@ def test_the_project_knows_what_the_job_went_on_from(folder):
 def test_nothing_runs_again_until_the_file_changes(folder):
     said = snakemake(folder / "second", GOING_ON, "--dry-run")
     assert "Nothing to be done" in said.stdout
+    pooled = GOING_ON | {"class2d": GOING_ON["class2d"] | {"nr_pool": 30, "do_preread_images": "Yes"}}
+    assert "Nothing to be done" in snakemake(folder / "second", pooled, "--dry-run").stdout
     optimiser = folder / "first/Class2D/job011/run_it002_optimiser.star"
     text = optimiser.read_text()
     optimiser.write_text("# another\n" + text)

@@ -21,6 +21,7 @@ import pandas as pd
 
 from winnow2d.errors import ConfigError, JobError, WinnowError
 from winnow2d.formats.star import format_float, read_star, write_star
+from winnow2d.option_values import fault_of, option_value
 from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions, SelectOptions
 
 OPTIONS_OF_TYPE: dict[str, type] = {"Extract": ExtractOptions, "Class2D": Class2DOptions, "Select": SelectOptions}
@@ -80,29 +81,6 @@ def option_text(value: Any) -> str:
     return str(value)
 
 
-def option_value(kind: type, value: Any, name: str) -> Any:
-    """Return a value, which may be RELION's text, in the type of its option.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read as that type.
-    """
-    try:
-        if kind is bool:
-            if isinstance(value, str):
-                return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[value.lower()]
-            return bool(value)
-        if kind is int:
-            if float(value) != int(float(value)):
-                raise ValueError
-            return int(float(value))
-        return kind(value)
-    except (KeyError, ValueError, TypeError):
-        expected = {bool: "Yes or No", int: "a whole number", float: "a number"}.get(kind, "text")
-        raise ConfigError(f"option {name}: expected {expected}, found '{value}'") from None
-
-
 def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
     """Return the frozen dataclass `kind` with the given values, each in its type; the rest at its default.
 
@@ -115,13 +93,13 @@ def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
     Raises
     ------
     ConfigError
-        Unknown variables, values of the wrong type, or values of options that are not supported.
+        Unknown variables, values of the wrong type or out of bounds, values that are not supported.
     """
     hints = typing.get_type_hints(kind)
-    facts = {entry.name: entry.metadata for entry in dataclasses.fields(kind)}
+    items = {item.name: item for item in dataclasses.fields(kind)}
     problems, good = [], {}
     for name, value in values.items():
-        if name not in facts:
+        if name not in items:
             problems.append(f"{where}: unknown option {name}")
             continue
         try:
@@ -129,9 +107,8 @@ def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
         except ConfigError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
             continue
-        refused = facts[name].get("refused")
-        if refused and good[name] != facts[name]["relion_default"]:
-            problems.append(f"{where}: option {name} is not supported at '{option_text(good[name])}': {refused}")
+        fault = fault_of(items[name], good[name])
+        problems += [f"{where}: option {name}: {option_text(good[name])} {fault}"] if fault else []
     if problems:
         raise ConfigError(*problems)
     return kind(**good)
