@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow2d.numerics.arrays import array_module, to_host
+from winnow2d.numerics.arrays import BLOCK_VALUES, array_module, to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
@@ -20,6 +20,7 @@ from .sampling import SearchGrid
 Array = Any
 LOG_SPAN = 25.0  # coarse poses e**-25 below the best hold less than a millionth of the weight
 SIGNIFICANT_FRACTION = 0.999  # RELION's --adaptive_fraction
+_ROWS = 16  # particles whose coarse products are made at a time, so that they stay in the cache
 MIN_SIGNAL_FOR_SCALE = 3.0  # data_vs_prior above which a shell counts for the intensity scale
 
 
@@ -49,6 +50,7 @@ class Comparison:
     size_px: int
     fine_size_px: int
     max_significant: int
+    thin: float
 
     @property
     def n_coarse_px(self) -> int:
@@ -75,7 +77,10 @@ class ChunkSums:
     log_likelihood : (n,); residual_norm : (n,), norm correction relative to the old one
     is_weighed : (n,) bool
         False for a particle without a finite weight: it keeps its pose and is in no sum.
-    noise : (n, s), scale_sums : (n, 2), class_sums : (n, k, 4)
+    retained : (n,)
+        Sum of the posteriors that are in the sums.
+    noise : (n, s), scale_sums : (n, 2)
+    class_sums : (k, 4), over all particles
     groups : particle, class, row, turn of every (class, angle) with posterior; start, shift, weight
     data_re, data_im, power : (n, p)
         scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2.
@@ -89,6 +94,7 @@ class ChunkSums:
     log_likelihood: np.ndarray
     residual_norm: np.ndarray
     is_weighed: np.ndarray
+    retained: np.ndarray
     noise: np.ndarray
     scale_sums: np.ndarray
     class_sums: np.ndarray
@@ -107,6 +113,7 @@ def compare_with(
     data_vs_prior: np.ndarray,
     prior_px: np.ndarray,
     max_significant: int = 0,
+    thin: float = 0.0,
 ) -> Comparison:
     """Return the constants of an iteration's E-step.
 
@@ -116,6 +123,8 @@ def compare_with(
     sigma2_noise : (g, s); data_vs_prior : (k, s); prior_px : (k, 2)
     max_significant : int
         Largest number of significant coarse poses of a particle; 0 is no limit.
+    thin : float
+        Posteriors below this are kept by chance, with this weight; 0 keeps all.
     """
     dtype, xp = projections.fine_re.dtype, array_module(projections.fine_re)
     there = plane.on(xp)
@@ -141,13 +150,14 @@ def compare_with(
         size_px=sizes_px[2],
         fine_size_px=sizes_px[1],
         max_significant=max_significant,
+        thin=thin,
     )
 
 
 def coarse_products(
     compared: Comparison, weighted_re: Array, weighted_im: Array, power: Array
 ) -> tuple[Array, Array, Array]:
-    """Return the dense products of the coarse pass: (k, h, n, t) twice, and the norms (k, h, n).
+    """Return the dense products of the coarse pass: (n, t, k, h) twice, and the norms (n, k, h).
 
     Parameters
     ----------
@@ -156,55 +166,68 @@ def coarse_products(
     power : (n, p) array
         CTF**2 / sigma2.
     """
-    n_px = compared.n_coarse_px
-    phase_re, phase_im = compared.coarse_phases
-    re, im = weighted_re[:, None, :n_px], weighted_im[:, None, :n_px]
-    rows_re = (re * phase_re - im * phase_im).reshape(-1, n_px)
-    rows_im = (re * phase_im + im * phase_re).reshape(-1, n_px)
+    n_px, (phase_re, phase_im) = compared.n_coarse_px, compared.coarse_phases
+    rows_re, rows_im = kernels_of(power).shifted_rows(weighted_re, weighted_im, phase_re, phase_im, n_px)
     projections = compared.projections
     n_k, n_rows = len(projections.fine_re), len(compared.grid.coarse_psi_deg)
-    shape = (n_k, n_rows, len(weighted_re), len(phase_re))
-    s1 = (projections.coarse_re @ rows_re.T).reshape(shape)
-    s2 = (projections.coarse_im @ rows_im.T).reshape(shape)
-    norm = (projections.coarse_half_power @ power[:, :n_px].T).reshape(shape[:3])
+    shape = (len(weighted_re), len(phase_re), n_k, n_rows)
+    s1 = (rows_re @ projections.coarse_re.T).reshape(shape)
+    s2 = (rows_im @ projections.coarse_im.T).reshape(shape)
+    norm = (power[:, :n_px] @ projections.coarse_half_power.T).reshape(len(weighted_re), n_k, n_rows)
     return s1, s2, norm
 
 
-def _compared_images(compared: Comparison, spectra: Spectra, ctf: Array, sigma2: np.ndarray) -> tuple[Array, ...]:
-    """Return 1 / sigma2, then the images as the kernels take them: y_re, y_im, power, x_re, x_im, ctf; each (n, p)."""
-    xp, n_px, dtype = array_module(spectra.masked), compared.n_px, compared.dtype
-    weight = xp.asarray(1 / sigma2)[:, compared.plane.on(xp).shell[:n_px]].astype(dtype)
-    ctf = xp.ascontiguousarray(ctf[:, :n_px], dtype=dtype)
-    x_re = xp.ascontiguousarray(spectra.masked.real[:, :n_px], dtype=dtype)
-    x_im = xp.ascontiguousarray(spectra.masked.imag[:, :n_px], dtype=dtype)
-    compared_weight = weight.copy()
-    compared_weight[:, 0] = 0  # the origin is not compared
-    weighted_re, weighted_im = ctf * x_re * compared_weight, ctf * x_im * compared_weight
-    return weight, weighted_re, weighted_im, ctf**2 * compared_weight, x_re, x_im, ctf
+def _select(compared: Comparison, images: tuple[Array, ...], scale: Array, log_prior: Array) -> tuple[Array, ...]:
+    """Return each particle's significant coarse poses: ids, where a particle's begin, how many RELION counts.
+
+    The products of so many particles are made at a time as stay in the cache.
+    """
+    xp, n = array_module(scale), len(scale)
+    n_poses = len(compared.coarse_phases[0]) * len(compared.projections.coarse_re)
+    size = min(n, _ROWS if xp is np else max(1, BLOCK_VALUES // n_poses))
+    found = []
+    for first in range(0, n, size):
+        part = slice(first, first + size)
+        s1, s2, norm = coarse_products(compared, *(image[part] for image in images[:3]))
+        found.append(
+            kernels_of(norm).select_coarse(
+                (s1, s2), norm, log_prior[part], (images[0][part], images[1][part]), scale[part],
+                compared.grid.two_fold, SIGNIFICANT_FRACTION, compared.max_significant, LOG_SPAN,
+            )
+        )  # fmt: skip
+    if len(found) == 1:
+        return found[0]
+    ids, starts, counts = zip(*found, strict=True)
+    begin = np.cumsum([0] + [len(part) for part in ids[:-1]])
+    start = xp.concatenate([part[:-1] + first for part, first in zip(starts, begin.tolist(), strict=True)])
+    last = xp.full(1, sum(len(part) for part in ids), start.dtype)
+    return xp.concatenate(ids), xp.concatenate([start, last]), xp.concatenate(counts)
 
 
 def _weigh(
-    compared: Comparison, images: tuple[Array, ...], scale: Array, old_offset_px: np.ndarray, log_prior: np.ndarray
+    compared: Comparison,
+    images: tuple[Array, ...],
+    scale: Array,
+    old_offset_px: np.ndarray,
+    log_prior: np.ndarray,
+    draws: np.ndarray,
 ) -> tuple[Any, ...]:
-    """Return what the kernel `weigh_chunk` says of a chunk: its dense products, then its posteriors."""
-    projections, grid = compared.projections, compared.grid
-    xp, n_px = array_module(scale), compared.n_px
-    s1, s2, norm = coarse_products(compared, *images[:3])
-    fine = (projections.fine_re, projections.fine_im, *compared.fine_phases)
+    """Return poses, values, groups, start, shift, weight (see `score_fine`), then what `compare_models` says."""
+    projections, grid, xp = compared.projections, compared.grid, array_module(scale)
+    kernels, log_prior = kernels_of(scale), xp.asarray(log_prior)
+    refs, n_px = (projections.fine_re, projections.fine_im), compared.n_px
     n_fine_px = min(compared.plane.n_within(compared.fine_size_px / 2), n_px)
-    return kernels_of(norm).weigh_chunk(
-        (s1, s2),
-        norm,
-        xp.asarray(log_prior),
-        (*images, scale, xp.asarray(old_offset_px, dtype=np.float64)),
-        (*fine, compared.shell, compared.scale_mask, compared.n_scale_px),
-        (xp.asarray(grid.fine_shifts_px), xp.asarray(compared.prior_px)),
-        (n_fine_px, n_px, compared.plane.n_shells),
-        grid.two_fold,
-        SIGNIFICANT_FRACTION,
-        compared.max_significant,
-        LOG_SPAN,
-    )
+    found = kernels.score_fine(
+        *_select(compared, images, scale, log_prior), (len(grid.coarse_psi_deg), len(grid.coarse_shifts_px)),
+        images[:3], scale, refs, compared.fine_phases, log_prior, n_fine_px,
+        SIGNIFICANT_FRACTION, LOG_SPAN, compared.thin, xp.asarray(draws),
+    )  # fmt: skip
+    said = kernels.compare_models(
+        *found[2:], images[3:6], scale, xp.asarray(old_offset_px, dtype=np.float64), refs, compared.fine_phases,
+        (compared.scale_mask, compared.n_scale_px), (xp.asarray(grid.fine_shifts_px), xp.asarray(compared.prior_px)),
+        compared.shell, compared.plane.n_shells,
+    )  # fmt: skip
+    return (*found, *said)
 
 
 def expect(
@@ -215,6 +238,7 @@ def expect(
     optics_group: np.ndarray,
     old_offset_px: np.ndarray,
     log_prior: np.ndarray,
+    draws: np.ndarray | None = None,
 ) -> ChunkSums:
     """Return posteriors and sums of one chunk of particles.
 
@@ -226,16 +250,22 @@ def expect(
     optics_group : (n,) int array
     old_offset_px : (n, 2) array, rounded
     log_prior : (n, k, t) float64 array
+    draws : (n,) float64 array, optional
+        Where the thinning of small posteriors starts to count, in [0, 1); zeros if not given.
     """
     xp, n_px, grid = array_module(spectra.masked), compared.n_px, compared.grid
     sigma2 = compared.sigma2_noise[optics_group]  # (n, s)
-    weight, *images = _compared_images(compared, spectra, ctf, sigma2)
     scale_there = xp.asarray(scale, dtype=compared.dtype)
-    weighed = _weigh(compared, tuple(images), scale_there, old_offset_px, log_prior)
-    poses, values, residual, scale_sums, class_sums = (to_host(part) for part in weighed[:5])
+    *images, data_re, data_im, power = kernels_of(ctf).weighted_images(
+        spectra.masked, spectra.unmasked, ctf, ctf, ctf * ctf,
+        xp.asarray(1 / sigma2, dtype=compared.dtype), scale_there, compared.plane.shell, n_px,
+    )  # fmt: skip
+    draws = np.zeros(len(scale)) if draws is None else draws
+    poses, values, groups, *of_groups, residual, scale_sums, class_sums = _weigh(
+        compared, tuple(images), scale_there, old_offset_px, log_prior, draws
+    )
+    poses, values, residual, scale_sums, class_sums = map(to_host, (poses, values, residual, scale_sums, class_sums))
     noise, evidence, residual_norm = _own_terms(compared, spectra, sigma2, values, residual)
-    ctf = images[5]
-    data_weight = ctf * weight * scale_there[:, None]
     return ChunkSums(
         class_index=poses[:, 0],
         psi_deg=grid.psi_deg(poses[:, 1], poses[:, 2]),
@@ -248,10 +278,11 @@ def expect(
         noise=noise,
         scale_sums=scale_sums,
         class_sums=class_sums,
-        groups=(*weighed[5], *weighed[6:]),
-        data_re=data_weight * spectra.unmasked.real[:, :n_px],
-        data_im=data_weight * spectra.unmasked.imag[:, :n_px],
-        power=data_weight * ctf * scale_there[:, None],
+        retained=values[:, 2],
+        groups=(*groups, *of_groups),
+        data_re=data_re,
+        data_im=data_im,
+        power=power,
     )
 
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.masks import positive_centre_of_mass
-from winnow2d.numerics.projector import signal_to_noise
+from winnow2d.numerics.kernels import kernels_of
+from winnow2d.numerics.kernels.gradient import liveliness
 from winnow2d.numerics.rotation import padded_shape
 from winnow2d.records import Moments
 
 from . import vdam
 from .maximisation import moved, rotate_back, shortened
+from .parallel import for_each
 from .projections import Projections
 from .sums import Sums
 from .vdam_schedule import Phases
@@ -57,13 +59,19 @@ def first_moments(n_classes: int, box_px: int) -> Moments:
     return Moments(np.zeros((N_HALVES, *shape), np.complex64), np.ones(shape, np.float32))
 
 
-def subtract_model(sums: Sums, projections: Projections) -> None:
-    """Turn back-projected images into back-projected residuals, in place: images less weight times reference."""
+def residual_sums(
+    sums: Sums, projections: Projections, box_px: int, n_threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return residuals, images less weight times reference, and weights on the padded grid of each class and half.
+
+    `sums` holds the residuals afterwards. Returns data (2 k, m) complex128 and weight (2 k, m) float64, numpy's.
+    """
     n_classes = len(projections.fine_re)
-    for start in range(0, len(sums.weight), n_classes):
-        half = slice(start, start + n_classes)
-        sums.data_re[half] -= sums.weight[half] * projections.fine_re
-        sums.data_im[half] -= sums.weight[half] * projections.fine_im
+    refs = (projections.fine_re, projections.fine_im)
+    kernels_of(sums.weight).subtract_models((sums.data_re, sums.data_im, sums.weight), refs, for_each(n_threads))
+    assert len(sums.weight) == N_HALVES * n_classes
+    data, weight = rotate_back(sums, projections, box_px, n_threads)
+    return to_host(data), to_host(weight)
 
 
 def take_step(
@@ -91,25 +99,26 @@ def take_step(
     Source: RELION 5's `BackProjector::reweightGrad`, `getFristMoment`, `getSecondMoment`, `reconstructGrad`.
     """
     box, n_classes, radius = references.shape[-1], len(references), step.image_size_px // 2
-    subtract_model(sums, projections)
-    data, weight = (to_host(part) for part in rotate_back(sums, projections, box, n_threads))
-    gradients = vdam.gradient(data, weight, box, radius).reshape(N_HALVES, n_classes, -1)
-    sigma2_reference, data_vs_prior, coverage = signal_to_noise(
-        weight[:n_classes], projections.tau2, step.tau2_fudge, box, radius
+    data, weight = residual_sums(sums, projections, box, n_threads)
+    shape, over_classes = (N_HALVES, n_classes, *padded_shape(box)), for_each(n_threads)
+    data, weight = data.reshape(shape), weight.reshape(shape)
+    first, second = moments.first.copy(), moments.second.copy()
+    over_classes(
+        lambda k: vdam.move_moments(data[:, k], weight[:, k], first[:, k], second[k], box, radius), range(n_classes)
     )
-    first, second = _flat(moments)
-    reached = vdam.reached(box, radius)
-    for k in range(n_classes):
-        moved_first, moved_second = vdam.updated(first[:, k], second[k], gradients[:, k])
-        first[:, k], second[k] = np.where(reached, moved_first, first[:, k]), np.where(reached, moved_second, second[k])
+    spectra = [vdam.evidence(weight[0, k], step.tau2_fudge * projections.tau2[k], box, radius) for k in range(n_classes)]
     pdf_class, images = pdf_class.copy(), references.astype(np.float64)
     skipped = _relocate(images, first, second, pdf_class, step)
-    for k in range(n_classes):
+
+    def move(k: int) -> None:
         if k != skipped:
             length = vdam.class_step_size(step.size, n_classes, pdf_class[k])
             images[k] = vdam.stepped(images[k], first[:, k], second[k], length, step.tau2_fudge, radius)
-    _centre(images, first, step)
-    return Stepped(images, pdf_class, _records(first, second, box), sigma2_reference, data_vs_prior, coverage)
+        _centre(images[k : k + 1], first[:, k : k + 1], step)
+
+    over_classes(move, range(n_classes))
+    sigma2_reference, data_vs_prior, coverage = (np.stack(part) for part in zip(*spectra, strict=True))
+    return Stepped(images, pdf_class, Moments(first, second), sigma2_reference, data_vs_prior, coverage)
 
 
 def _relocate(
@@ -120,11 +129,11 @@ def _relocate(
     drop = int(pdf_class.argmin())
     if not step.phases.is_middle(step.number) or pdf_class[drop] >= INACTIVE_FRACTION / live.sum():
         return None
-    lively = [float(np.mean(np.abs(vdam.direction(first[:, k], second[k])) ** 2)) for k in range(len(images))]
+    lively = [liveliness((first[0, k], first[1, k]), second[k]) for k in range(len(images))]
     expand = int(np.argmax(pdf_class * np.array(lively)))
     images[drop], second[drop] = images[expand], second[expand]
     first[:, drop] = first[:, expand]
-    first[0, drop] *= _COPY_DAMPING
+    first[0, drop] *= np.float32(_COPY_DAMPING)
     logger.info("Class %d was dying and goes on as a copy of class %d", drop + 1, expand + 1)
     pdf_class[drop] = pdf_class[expand]
     return drop
@@ -143,19 +152,3 @@ def _centre(images: np.ndarray, first: np.ndarray, step: Step) -> None:
         first[:, k] = vdam.shifted_moments(first[:, k], shift, len(image))
         if step.copies_half:
             first[1, k] = first[0, k]
-
-
-def _flat(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
-    """Return moments on the padded grid of the numerics, which has one more column, as (2, k, m) and (k, m)."""
-    widths = [(0, 0), (0, 0), (0, 1)]
-    first = np.stack([np.pad(half, widths) for half in moments.first]).astype(np.complex128)
-    second = np.pad(moments.second, widths, constant_values=1).astype(np.float64)
-    return first.reshape(*first.shape[:2], -1), second.reshape(len(second), -1)
-
-
-def _records(first: np.ndarray, second: np.ndarray, box_px: int) -> Moments:
-    rows, columns = padded_shape(box_px)
-    shape = (rows, columns)
-    first = first.reshape(*first.shape[:2], *shape)[..., : columns - 1]
-    second = second.reshape(len(second), *shape)[..., : columns - 1]
-    return Moments(first.astype(np.complex64), second.astype(np.float32))

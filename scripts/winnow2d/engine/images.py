@@ -13,8 +13,7 @@ from winnow2d.numerics import fourier
 from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.masks import fill_solvent
-from winnow2d.numerics.shells import shell_sums
+from winnow2d.numerics.kernels import kernels_of
 from winnow2d.records import OpticsGroup, Particles
 
 Array = Any
@@ -39,26 +38,6 @@ class Spectra:
     power: np.ndarray
 
 
-def shifted(images: Array, shift_px: np.ndarray) -> Array:
-    """Return images moved by whole pixels; what enters from outside is zero.
-
-    Parameters
-    ----------
-    images : (n, y, x) array
-    shift_px : (n, 2) int array, x then y
-    """
-    if not shift_px.any():
-        return images
-    moved = array_module(images).zeros_like(images)
-    box = images.shape[-1]
-    for image, out, (dx, dy) in zip(images, moved, shift_px.tolist(), strict=True):
-        if abs(dx) < box and abs(dy) < box:
-            out[max(dy, 0) : box + min(dy, 0), max(dx, 0) : box + min(dx, 0)] = image[
-                max(-dy, 0) : box + min(-dy, 0), max(-dx, 0) : box + min(-dx, 0)
-            ]
-    return moved
-
-
 def half_plane_spectra(images: Array, plane: HalfPlane, n_px: int | None = None) -> Array:
     """Return the centred half planes (n, p) of images (n, y, x), at most the first `n_px` pixels."""
     there = plane.on(array_module(images))
@@ -74,6 +53,7 @@ def prepare(
     mask: np.ndarray,
     plane: HalfPlane,
     solvent_noise: np.ndarray | None = None,
+    n_px: int | None = None,
 ) -> Spectra:
     """Return the spectra of a chunk of raw images, on the device the images are on.
 
@@ -87,17 +67,21 @@ def prepare(
     mask : (y, x) array
     solvent_noise : (n, y, x) array, optional
         What stands outside the mask; the average of the surroundings if not given.
+    n_px : int, optional
+        How many pixels of the unmasked half plane are wanted; all if not given.
     """
-    xp = array_module(images)
-    images = shifted(images * xp.asarray(norm_factor[:, None, None], dtype=images.dtype), shift_px)
-    soft = xp.asarray(mask, dtype=images.dtype)
-    if solvent_noise is None:
-        masked_images = fill_solvent(images, soft)
-    else:
-        masked_images = images * soft + (1 - soft) * xp.asarray(solvent_noise, dtype=images.dtype)
-    masked = half_plane_spectra(masked_images, plane)
-    power = shell_sums(masked.real**2 + masked.imag**2, plane.shell, plane.n_shells)
-    return Spectra(masked, half_plane_spectra(images, plane), to_host(power))
+    xp, kernels = array_module(images), kernels_of(images)
+    outside = xp.asarray(1 - mask, dtype=images.dtype)
+    factor, shift = xp.asarray(norm_factor, dtype=images.dtype), np.asarray(shift_px, np.int64)
+    both = kernels.centre_images(images, factor, shift, outside)
+    if solvent_noise is not None:
+        both[0] = both[1] * (1 - outside) + outside * xp.asarray(solvent_noise, dtype=images.dtype)
+    transforms = fourier.forward(both).reshape(2, len(images), -1)
+    there = plane.on(xp)
+    sign = there.sign.astype(images.dtype)
+    masked = kernels.gather(transforms[0], there.flat_index, sign)
+    unmasked = kernels.gather(transforms[1], there.flat_index[:n_px], sign[:n_px])
+    return Spectra(masked, unmasked, to_host(kernels.shell_power(masked, plane.shell, plane.n_shells)))
 
 
 def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.random.Generator]) -> np.ndarray:

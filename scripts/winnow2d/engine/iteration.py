@@ -23,6 +23,7 @@ from .priors import offset_log_prior, pose_log_prior
 from .projections import Projections, project
 from .sampling import SearchGrid, coarser, perturbed, search_grid
 from .schedule import expectation_sizes_px, image_size_px
+from .draws import uniform_draws
 from .sums import Sums, add_backprojections, add_chunk_parameters, empty_sums, in_halves
 from .vdam_schedule import step_size
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _PERTURBATION, _SOLVENT, _ACCURACY = 1, 2, 3  # purposes of random numbers
 _LEAST_GAIN_PER_ANG = 1e-4  # of resolution, as in RELION; its files have six digits
+THIN_BELOW = 0.02  # posteriors below this are thinned out, without bias
 _MIN_FRACTION_FOR_ACCURACY = 0.01  # RELION estimates accuracies for classes above this only
 
 
@@ -64,11 +66,13 @@ def iterate(
         accuracies = _accuracies(run, old, size_px, sampling)
         sampling = coarser(sampling, float(accuracies[0].min()), float(accuracies[1].min()))
     grid = search_grid(sampling, run.pixel_size_ang)
-    sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px)
+    shell = None if run.keeps_quirks else old.model.resolution_shell
+    sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px, shell)
     projections = project(old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads, run.xp)
     compared = compare_with(
         projections, grid, run.plane, (*sizes, size_px),
         old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
+        thin=0.0 if run.keeps_quirks else THIN_BELOW,
     )  # fmt: skip
     particles, sums = expectation_over(run, old, compared, rows, progress)
     if sums.n_weighed == 0:
@@ -119,7 +123,7 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np
         rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
         noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
-    spectra = prepare(run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise)
+    spectra = prepare(run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise, compared.n_px)
     chunk = expect(
         compared,
         spectra,
@@ -128,6 +132,7 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np
         particles.optics_group[rows],
         offset_px,
         _log_prior(run, old, rows, compared.grid),
+        uniform_draws(run.own.random_seed, old.number + 1, rows),
     )
     return chunk if run.class2d.do_em else in_halves(chunk, rows % N_HALVES, old.model.n_classes)
 

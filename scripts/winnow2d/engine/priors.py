@@ -33,7 +33,7 @@ def offset_log_prior(
 
     Returns
     -------
-    (n, k, t) float64 array
+    (n, k, t) float64 array, (n, 1, t) where all classes have one prior centre
     """
     if mix_units:
         position = old_offset_px[:, None, :] + shifts_px[None] * pixel_size_ang
@@ -41,6 +41,8 @@ def offset_log_prior(
     else:
         position = (old_offset_px[:, None, :] + shifts_px[None]) * pixel_size_ang
         factor = 1.0
+    if not prior_offset_ang.any():
+        prior_offset_ang = prior_offset_ang[:1]  # the same for all classes: one is enough
     distance2 = ((position[:, None] - prior_offset_ang[None, :, None]) ** 2).sum(axis=-1)
     log_prior = -factor * distance2 / (2 * sigma_offset_ang**2)
     if np.isfinite(limit_px):

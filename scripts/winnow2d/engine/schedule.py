@@ -11,6 +11,7 @@ from winnow2d.options import Class2DOptions
 
 SHELLS_BEYOND_RESOLUTION = 10  # RELION's --incr_size
 MIN_RESOLUTION_SHELL = 5
+SHELLS_COMPARED_BEYOND = 3  # ours: shells beyond the resolution that the E-step still compares
 
 
 def first_resolution_shell(box_px: int) -> int:
@@ -29,15 +30,32 @@ def image_size_px(box_px: int, shell: int) -> int:
 
 
 def expectation_sizes_px(
-    options: Class2DOptions, box_px: int, pixel_size_ang: float, psi_step_deg: float, size_px: int
+    options: Class2DOptions,
+    box_px: int,
+    pixel_size_ang: float,
+    psi_step_deg: float,
+    size_px: int,
+    shell: int | None = None,
 ) -> tuple[int, int]:
     """Return the window widths of the coarse and the fine pass.
 
     The coarse pass needs no finer detail than its angular step can tell apart at the mask's edge.
+
+    Parameters
+    ----------
+    size_px : int
+        Window width of the M-step.
+    shell : int, optional
+        Shell of the current resolution. If given, neither pass looks far beyond it, where there is only noise,
+        and the coarse pass takes two thirds of what its angular step could tell apart.
     """
     length = box_px * pixel_size_ang
     if options.highres_limit > 0:
         limited = min(size_px, 2 * round_half_away(length / options.highres_limit))
         return limited, limited
     detail_ang = psi_step_deg / 360 * math.pi * options.particle_diameter / 1.5
-    return min(2 * math.ceil(length / detail_ang), size_px), size_px
+    coarse = 2 * math.ceil(length / detail_ang)
+    if shell is None:
+        return min(coarse, size_px), size_px
+    fine = min(size_px, 2 * (shell + SHELLS_COMPARED_BEYOND))
+    return min(2 * math.ceil(coarse / 3), fine), fine

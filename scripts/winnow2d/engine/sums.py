@@ -76,10 +76,10 @@ def add_chunk_parameters(
     """
     used = chunk.is_weighed
     np.add.at(sums.noise, optics_group[used], chunk.noise[used])
-    np.add.at(sums.noise_weight, optics_group[used], chunk.class_sums[used, :, 0].sum(axis=1))
+    np.add.at(sums.noise_weight, optics_group[used], chunk.retained[used])
     np.add.at(sums.signal_cross, group_index[used], chunk.scale_sums[used, 0])
     np.add.at(sums.signal_square, group_index[used], chunk.scale_sums[used, 1])
-    sums.class_sums += chunk.class_sums[used].sum(axis=0)
+    sums.class_sums += chunk.class_sums
     sums.norm_sum += float(norm_correction[used].sum())
     sums.max_probability_sum += float(chunk.max_probability[used].sum())
     sums.log_likelihood_sum += float(chunk.log_likelihood[used].sum())

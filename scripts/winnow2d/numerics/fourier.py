@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.fft
 
 from .arrays import array_module
 
@@ -23,14 +24,18 @@ def forward(images: Array) -> Array:
     -------
     (..., y, x // 2 + 1) complex array; multiply by `HalfPlane.sign` to move the origin to the centre
     """
-    xp = array_module(images)
-    return xp.fft.rfft2(images, norm="forward")
+    return _transforms(images).rfft2(images, norm="forward")
 
 
 def inverse(spectra: Array, box_px: int) -> Array:
     """Return the real images of half spectra made by `forward`."""
-    xp = array_module(spectra)
-    return xp.fft.irfft2(spectra, s=(box_px, box_px), norm="forward")
+    return _transforms(spectra).irfft2(spectra, s=(box_px, box_px), norm="forward")
+
+
+def _transforms(array: Array) -> ModuleType:
+    """Return the module of transforms for an array: SciPy's are twice as fast as NumPy's for batches of images."""
+    xp = array_module(array)
+    return scipy.fft if xp is np else xp.fft
 
 
 def centre_signs(box_px: int, xp: ModuleType = np) -> Array:

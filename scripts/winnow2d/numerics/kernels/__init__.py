@@ -20,5 +20,5 @@ KERNELS: dict[str, ModuleType] = {"numpy": loops, "cupy": plain}
 
 
 def kernels_of(array: Any) -> ModuleType:
-    """Return the module of kernels (weigh_chunk, add_groups, rotate, rotate_back) for where an array lies."""
+    """Return the module of kernels for where an array lies; `loops` lists them."""
     return KERNELS[array_module(array).__name__]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled
-from .posterior import add_phases
+from .model_image import add_phases
 
 
 @compiled
@@ -17,7 +17,7 @@ def add_groups(order, particle, row, turn, start, shift, weight, images, phases,
     order : (m,) int64 array
         Groups of this class, sorted by row, then by particle.
     particle, row, turn, start, shift, weight : arrays
-        Groups and their poses as `weigh_chunk` returns them.
+        Groups and their poses, see `fine.score_fine`.
     images : (u_re, u_im, power), each (n, p)
         scale * CTF * unmasked image / sigma2, and scale**2 * CTF**2 / sigma2.
     phases : (re, im), each (4 t, p)
@@ -77,16 +77,35 @@ def rotate_back_one(sum_re, sum_im, sum_weight, index, fraction, sign, data, wei
     """
     n_f, n_px = sign.shape
     for f in range(n_f):
+        if not sum_weight[f].any() and not sum_re[f].any() and not sum_im[f].any():
+            continue
         for p in range(n_px):
             w = sum_weight[f, p]
-            if w == 0 and sum_re[f, p] == 0 and sum_im[f, p] == 0:
-                continue
             value = complex(sum_re[f, p], sum_im[f, p] * sign[f, p])
-            fx, fy = fraction[f, p, 0], fraction[f, p, 1]
-            for up in range(2):
-                at = index[f, p, up]
-                share = fy if up else 1 - fy
-                data[at] += value * (share * (1 - fx))
-                data[at + 1] += value * (share * fx)
-                weight[at] += w * (share * (1 - fx))
-                weight[at + 1] += w * (share * fx)
+            fx, fy = np.float64(fraction[f, p, 0]), np.float64(fraction[f, p, 1])
+            below, above = index[f, p, 0], index[f, p, 1]
+            share = (1 - fy) * (1 - fx)
+            data[below] += value * share
+            weight[below] += w * share
+            share = (1 - fy) * fx
+            data[below + 1] += value * share
+            weight[below + 1] += w * share
+            share = fy * (1 - fx)
+            data[above] += value * share
+            weight[above] += w * share
+            share = fy * fx
+            data[above + 1] += value * share
+            weight[above + 1] += w * share
+
+
+@compiled
+def subtract_model(sum_re, sum_im, sum_weight, ref_re, ref_im):
+    """Turn the back-projected images of one class into residuals, in place: images less weight times reference.
+
+    All are (f, p); an angle that no image was put at is left alone.
+    """
+    for f in range(len(sum_weight)):
+        if sum_weight[f].any():
+            for p in range(sum_weight.shape[1]):
+                sum_re[f, p] -= sum_weight[f, p] * ref_re[f, p]
+                sum_im[f, p] -= sum_weight[f, p] * ref_im[f, p]

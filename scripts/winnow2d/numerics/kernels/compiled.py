@@ -7,12 +7,13 @@ from typing import Any
 
 import numba
 
-_OPTIONS: dict[str, Any] = dict(nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+_FREE = {"reassoc", "contract", "nsz"}
+_OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the compiled function; infinities and NaNs keep their meaning."""
-    return numba.njit(cache=True, **_OPTIONS)(function)
+    return numba.njit(cache=True, fastmath=_FREE, **_OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,4 +22,12 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     Sums may be re-ordered, so two copies of one loop may differ in the last bit; which copy a call meets
     depends on what was loaded from the cache. A loop that is part of its caller exists once.
     """
-    return numba.njit(inline="always", **_OPTIONS)(function)
+    return numba.njit(inline="always", fastmath=_FREE, **_OPTIONS)(function)
+
+
+def without_nan(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a compiled function that is never given a NaN: only then are maxima vectorised.
+
+    It is compiled for itself, so it must hold nothing that rounding could tell apart.
+    """
+    return numba.njit(cache=True, fastmath=_FREE | {"nnan"}, **_OPTIONS)(function)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from . import backproject
-from .chunk import weigh_chunk
+from .fine import score_fine
+from .model_image import compare_models
+from .significance import select_coarse
+from .spectra import centre_images, gather, shell_power, shifted_rows, weighted_images
 
-__all__ = ["add_groups", "rotate", "rotate_back", "weigh_chunk"]
+__all__ = [
+    "add_groups", "centre_images", "compare_models", "gather", "rotate", "rotate_back",
+    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
+]  # fmt: skip
 
 
 def add_groups(batch, phases, out, map_classes):
@@ -16,7 +22,7 @@ def add_groups(batch, phases, out, map_classes):
     Parameters
     ----------
     batch : sequence of (groups, images)
-        groups: particle, class, row, turn, start, shift, weight as `weigh_chunk` returns them; images:
+        groups: particle, class, row, turn, start, shift, weight, see `fine.score_fine`; images:
         (u_re, u_im, power), each (n, p), see `backproject.add_groups`.
     phases : (re, im), each (4 t, p)
     out : (re, im, weight), each (k, f, p) float64, added to
@@ -68,3 +74,20 @@ def rotate_back(sums, table, n_cells, map_classes):
         range(len(re)),
     )
     return data, weight
+
+
+def subtract_models(sums, refs, map_classes):
+    """Turn back-projected images into residuals, in place: images less weight times reference.
+
+    Parameters
+    ----------
+    sums : (re, im, weight), each (halves * k, f, p)
+    refs : (re, im), each (k, f, p)
+    """
+    n_classes = len(refs[0])
+
+    def one(row):
+        k = row % n_classes
+        backproject.subtract_model(sums[0][row], sums[1][row], sums[2][row], refs[0][k], refs[1][k])
+
+    map_classes(one, range(len(sums[2])))

@@ -123,3 +123,12 @@ def rotate_back(sums, table, n_cells, map_classes):
             data[part, cells] += value[:, source] * factor
             weight[part, cells] += own_power[:, source] * factor
     return data, weight
+
+
+def subtract_models(sums, refs, map_classes):
+    """Turn back-projected images into residuals, in place: images less weight times reference."""
+    n_classes = len(refs[0])
+    for first in range(0, len(sums[2]), n_classes):
+        half = slice(first, first + n_classes)
+        for part, ref in zip(sums[:2], refs, strict=True):
+            part[half] -= sums[2][half] * ref

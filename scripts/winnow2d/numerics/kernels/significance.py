@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import inlined
+from .compiled import compiled, inlined, without_nan
 
 N_BINS = 512
 
 
 @inlined
-def significant_weight(log_weights, n, log_span, total, fraction, max_count):
+def exponential(x):
+    """Return exp(x) for -50 <= x <= 0, to 1e-10 near 0 and 2e-8 at -50, by arithmetic that loops can vectorise."""
+    y = x * (1 / 256)
+    r = 1 + y * (1 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720 + y * (1 / 5040)))))))
+    r = (r * r) * (r * r)  # ** 4 of ** 256
+    r = (r * r) * (r * r)
+    r = (r * r) * (r * r)
+    return (r * r) * (r * r)
+
+
+@inlined
+def significant_weight(log_weights, weights, n, log_span, total, fraction, max_count):
     """Return (the smallest log weight that is significant, how many there are).
 
     Weights are taken in descending order until their sum first exceeds `fraction` of `total`, at most
@@ -19,8 +30,10 @@ def significant_weight(log_weights, n, log_span, total, fraction, max_count):
     Parameters
     ----------
     log_weights : (>= n,) array, all within [-log_span, 0]
+    weights : (>= n,) array
+        exp(log_weights).
     total : float
-        Sum of exp(log_weights).
+        Sum of all weights, those too small to be listed included.
     """
     counts = np.zeros(N_BINS + 1, np.int64)
     sums = np.zeros(N_BINS + 1)
@@ -28,7 +41,7 @@ def significant_weight(log_weights, n, log_span, total, fraction, max_count):
     for i in range(n):
         b = int(-log_weights[i] * per_unit)
         counts[b] += 1
-        sums[b] += np.exp(log_weights[i])
+        sums[b] += weights[i]
     target = fraction * total
     reached, seen, border = 0.0, 0, N_BINS
     for b in range(N_BINS + 1):
@@ -46,51 +59,146 @@ def significant_weight(log_weights, n, log_span, total, fraction, max_count):
             m += 1
     inside.sort()
     for j in range(m - 1, -1, -1):
-        reached += np.exp(inside[j])
+        reached += exponential(inside[j])
         seen += 1
         if reached > target or seen == max_count:
             return inside[j], seen
     return -log_span, seen
 
 
+@without_nan
+def _tops(s1, s2, offset, log_prior, scale, two_fold, tops):
+    """Write the best log weight of every (shift, class), (t, k), and return the best of all."""
+    n_t, n_k, n_h = s1.shape
+    best = -np.inf
+    for t in range(n_t):
+        for k in range(n_k):
+            top = s1[t, k, 0] * 0 - np.float32(3e38)
+            if two_fold:
+                for h in range(n_h):
+                    top = max(top, scale * (s1[t, k, h] + abs(s2[t, k, h])) - offset[k, h])
+            else:
+                for h in range(n_h):
+                    top = max(top, scale * (s1[t, k, h] + s2[t, k, h]) - offset[k, h])
+            tops[t, k] = top + log_prior[k, t]
+            best = max(best, tops[t, k])
+    return best
+
+
 @inlined
-def coarse_candidates(s1, s2, norm, log_prior, scale, two_fold, log_span, ids, log_weights):
-    """Write the poses within `log_span` of the best one, and return (how many, their total weight, best).
+def _total(s1, s2, offset, log_prior, scale, two_fold, log_span, best, tops):
+    """Return the sum of all weights relative to the best, but for those below exp(-log_span)."""
+    n_t, n_k, n_h = s1.shape
+    total = 0.0
+    for t in range(n_t):
+        for k in range(n_k):
+            if tops[t, k] <= best - log_span:
+                continue
+            shift = log_prior[k, t] - best
+            for h in range(n_h):
+                base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
+                second = np.float64(scale * s2[t, k, h])
+                one = min(base + second, 0.0)
+                total += exponential(one) if one > -log_span else 0.0
+                other = min(base - second, 0.0)
+                total += exponential(other) if two_fold and other > -log_span else 0.0
+    return total
+
+
+@inlined
+def _candidates(s1, s2, offset, log_prior, scale, two_fold, span, best, tops, found):
+    """Write the poses that lie less than `span` below the best, unordered; return how many there are."""
+    n_t, n_k, n_h = s1.shape
+    ids, log_weights, weights = found
+    n = 0
+    for k in range(n_k):
+        for t in range(n_t):
+            if tops[t, k] > best - span:
+                shift = log_prior[k, t] - best
+                for h in range(n_h):
+                    base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
+                    second = np.float64(scale * s2[t, k, h])
+                    for turn in range(2 if two_fold else 1):
+                        value = base + (second if turn == 0 else -second)
+                        if value > -span:
+                            ids[n] = ((k * n_h + h) * n_t + t) * 2 + turn
+                            log_weights[n] = min(value, 0.0)
+                            n += 1
+    for i in range(n):
+        weights[i] = exponential(log_weights[i])
+    return n
+
+
+@inlined
+def _is_finite(values):
+    total = values[0] * 0
+    for p in range(len(values)):
+        total += abs(values[p])
+    return np.isfinite(total)
+
+
+@compiled
+def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span):
+    """Return the significant coarse poses of every particle of a block.
 
     Parameters
     ----------
-    s1, s2 : (k, h, t) arrays
-        Products of real and of imaginary parts; psi and psi + 180 degrees have s1 + s2 and s1 - s2.
-    norm : (k, h) array
+    products : (s1, s2), each (n, t, k, h) array
+        Inner products of real and of imaginary parts; psi and psi + 180 degrees have s1 + s2 and s1 - s2.
+    norm : (n, k, h) array
         Half the weighted power of the references.
-    log_prior : (k, t) array
-    scale : float
-        Intensity scale of the particle's group.
-    ids, log_weights : arrays of length 2 * k * h * t, written
-        Pose number ((k * H + h) * T + t) * 2 + turn, ascending, and log weight relative to the best.
+    log_prior : (n, k, t) float64 array
+    images : (re, im), each (n, p)
+        What the products were made of: a particle whose image is not finite gets no pose.
+    scale : (n,) array
+        Intensity scale of each particle's group.
+    two_fold : bool
+    fraction, max_count : see `significant_weight`
+    log_span : float
+        Poses this far below the best are never significant.
+
+    Returns
+    -------
+    ids : (m,) int64 array
+        Pose ((k * H + h) * T + t) * 2 + turn of each significant pose, ascending within a particle.
+    start : (n + 1,) int64 array
+        Where each particle's poses begin.
+    count : (n,) int64 array
+        Significant poses as RELION counts them: equals at the border are not counted, though they are kept.
     """
-    n_k, n_h, n_t = s1.shape
-    best = -np.inf
-    for k in range(n_k):
-        for h in range(n_h):
-            offset = scale * scale * norm[k, h]
-            for t in range(n_t):
-                second = abs(s2[k, h, t]) if two_fold else s2[k, h, t]
-                best = max(best, scale * (s1[k, h, t] + second) - offset + log_prior[k, t])
-    n, total = 0, 0.0
-    if not np.isfinite(best):
-        return n, total, best
-    for k in range(n_k):
-        for h in range(n_h):
-            offset = scale * scale * norm[k, h] + best
-            for t in range(n_t):
-                base = scale * s1[k, h, t] - offset + log_prior[k, t]
-                for turn in range(2 if two_fold else 1):
-                    value = base + (scale * s2[k, h, t] if turn == 0 else -scale * s2[k, h, t])
-                    if value > -log_span:
-                        value = min(value, 0.0)
-                        ids[n] = ((k * n_h + h) * n_t + t) * 2 + turn
-                        log_weights[n] = value
-                        total += np.exp(value)
-                        n += 1
-    return n, total, best
+    n, n_t, n_k, n_h = products[0].shape
+    n_poses = 2 * n_t * n_k * n_h
+    ids, log_weights, weights = np.empty(n_poses, np.int64), np.empty(n_poses), np.empty(n_poses)
+    # All poses further below the best than this hold less than what the rule leaves out.
+    span = min(log_span, np.log(n_poses / (1 - fraction))) if fraction < 1 else log_span
+    tops, offset = np.empty((n_t, n_k)), np.empty((n_k, n_h), norm.dtype)
+    chosen, n_chosen = np.empty(256 * n, np.int64), 0
+    start, count = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
+    for i in range(n):
+        start[i + 1] = n_chosen
+        if not (_is_finite(images[0][i]) and _is_finite(images[1][i]) and np.isfinite(scale[i])):
+            continue
+        for k in range(n_k):
+            for h in range(n_h):
+                offset[k, h] = scale[i] * scale[i] * norm[i, k, h]
+        s1, s2 = products[0][i], products[1][i]
+        best = _tops(s1, s2, offset, log_prior[i], scale[i], two_fold, tops)
+        if not best > -1e38:
+            continue
+        total = _total(s1, s2, offset, log_prior[i], scale[i], two_fold, log_span, best, tops)
+        found = _candidates(
+            s1, s2, offset, log_prior[i], scale[i], two_fold, span, best, tops, (ids, log_weights, weights)
+        )  # fmt: skip
+        least, count[i] = significant_weight(log_weights, weights, found, log_span, total, fraction, max_count)
+        if n_chosen + found > len(chosen):
+            larger = np.empty(max(n_chosen + found, 2 * len(chosen)), np.int64)
+            larger[:n_chosen] = chosen[:n_chosen]
+            chosen = larger
+        first = n_chosen
+        for j in range(found):
+            if log_weights[j] >= least:
+                chosen[n_chosen] = ids[j]
+                n_chosen += 1
+        chosen[first:n_chosen].sort()
+        start[i + 1] = n_chosen
+    return chosen[:n_chosen].copy(), start, count

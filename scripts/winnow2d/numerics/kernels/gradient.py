@@ -1,0 +1,133 @@
+"""One class's gradient step on the padded Fourier grid: its moments, how far each shell is trusted, the step.
+
+Grids are half spectra of the padded box: spectra and sums (2 N, N + 2), moments (2 N, N + 1), origin at [0, 0].
+`squared` and `shell`, both (2 N, N + 2), are |u|**2 and the shell of every pixel; `reach` is the largest |u|.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compiled import compiled, inlined
+
+FIRST_MOMENTUM, SECOND_MOMENTUM = 0.9, 0.999
+TINY = 1e-12
+
+
+@inlined
+def _power(value):
+    return value.real * value.real + value.imag * value.imag
+
+
+@inlined
+def _is_zero(moment):
+    for y in range(moment.shape[0]):
+        for x in range(moment.shape[1]):
+            if moment[y, x] != 0:
+                return False
+    return True
+
+
+@compiled
+def move_moments(data, weight, first, second, squared, reach):
+    """Move the moments of one class, in place; pixels at `reach` or beyond keep theirs.
+
+    Parameters
+    ----------
+    data, weight : pairs of (2 N, N + 2) complex128 and float64 arrays
+        Back-projected residuals of both pseudo half-sets. The gradient is data / max(1, weight).
+    first : pair of (2 N, N + 1) complex64 arrays
+        0.9 of the old plus 0.1 of the gradient; the gradient itself where all of a half's moment is 0.
+    second : (2 N, N + 1) float32
+        0.999 of the old plus 0.001 of |difference of the halves' gradients|**2 / |their mean|**2.
+    """
+    keep0 = 0.0 if _is_zero(first[0]) else FIRST_MOMENTUM
+    keep1 = 0.0 if _is_zero(first[1]) else FIRST_MOMENTUM
+    for y in range(second.shape[0]):
+        for x in range(second.shape[1]):
+            if squared[y, x] >= reach * reach:
+                continue
+            g0 = data[0][y, x] / max(1.0, weight[0][y, x])
+            g1 = data[1][y, x] / max(1.0, weight[1][y, x])
+            first[0][y, x] = keep0 * first[0][y, x] + (1 - keep0) * g0
+            first[1][y, x] = keep1 * first[1][y, x] + (1 - keep1) * g1
+            ratio = _power(g1 - g0) / (_power((g0 + g1) / 2) + TINY)
+            second[y, x] = SECOND_MOMENTUM * second[y, x] + (1 - SECOND_MOMENTUM) * ratio
+
+
+@compiled
+def trust(first, spectrum, tau2_fudge, squared, shell, reach, n_shells):
+    """Return how far each shell (n_shells,) follows the gradient, 0 to 1; the rest of the reference decays.
+
+    Signal is the mean |spectrum| of a shell, noise the mean difference of the halves' moments. As in RELION
+    a shell without noise is not trusted.
+    """
+    noise, signal, counts = np.zeros(n_shells), np.zeros(n_shells), np.zeros(n_shells)
+    for y in range(first[0].shape[0]):
+        for x in range(first[0].shape[1]):
+            if squared[y, x] <= reach * reach:
+                s = shell[y, x]
+                noise[s] += abs(np.complex128(first[0][y, x]) - np.complex128(first[1][y, x]))
+                signal[s] += abs(spectrum[y, x])
+                counts[s] += 1
+    follow = np.zeros(n_shells)
+    for s in range(n_shells):
+        if noise[s] > 0:
+            ratio = 2 * tau2_fudge * signal[s] / noise[s]
+            follow[s] = ratio / (1 + ratio)
+    return follow
+
+
+@compiled
+def step_spectrum(spectrum, first, second, follow, step, squared, shell, reach):
+    """Move a reference's spectrum by one step, in place; nothing is left beyond `reach`.
+
+    The direction is the mean first moment over the root of the second.
+    """
+    for y in range(spectrum.shape[0]):
+        for x in range(spectrum.shape[1]):
+            if squared[y, x] > reach * reach or x == first[0].shape[1]:
+                spectrum[y, x] = 0
+                continue
+            phi = follow[shell[y, x]]
+            mean = (np.complex128(first[0][y, x]) + np.complex128(first[1][y, x])) / 2
+            direction = mean / (np.sqrt(np.float64(second[y, x])) + TINY)
+            spectrum[y, x] += step * (phi * direction - (1 - phi) * spectrum[y, x])
+
+
+@compiled
+def liveliness(first, second):
+    """Return the mean square of a class's direction."""
+    total = 0.0
+    for y in range(second.shape[0]):
+        for x in range(second.shape[1]):
+            root = np.sqrt(np.float64(second[y, x])) + TINY
+            total += _power((np.complex128(first[0][y, x]) + np.complex128(first[1][y, x])) / 2) / (root * root)
+    return total / (second.size + second.shape[0])
+
+
+@compiled
+def evidence(weight, prior, squared, shell, reach, n_shells):
+    """Return, per shell, the mean weight, and the share of pixels whose weight outdoes their prior.
+
+    Parameters
+    ----------
+    weight : (2 N, N + 2) float64
+        Back-projected weight of one class.
+    prior : (n_shells,) float64
+        pad**2 * T * tau2: times the weight, how far the data outweigh the prior.
+    """
+    total, covered, counts = np.zeros(n_shells), np.zeros(n_shells), np.zeros(n_shells)
+    for y in range(weight.shape[0]):
+        for x in range(weight.shape[1] - 1):
+            s = shell[y, x]
+            if squared[y, x] <= reach * reach and s < n_shells:
+                total[s] += weight[y, x]
+                counts[s] += 1
+                if weight[y, x] * prior[s] >= 1:
+                    covered[s] += 1
+    for s in range(n_shells):
+        if counts[s] > 0:
+            total[s] /= counts[s]
+            covered[s] /= counts[s]
+    return total, covered

@@ -1,0 +1,117 @@
+"""From raw images to what the E-step compares: centred, masked, gathered from their transforms, weighted, shifted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .compiled import compiled
+
+
+@compiled
+def centre_images(images, factor, shift_px, outside):
+    """Return images times a factor and moved by whole pixels: masked, then as they are, (2, n, y, x).
+
+    Parameters
+    ----------
+    images : (n, y, x) real array
+    factor : (n,) array
+    shift_px : (n, 2) int64, x then y
+        What enters from outside is zero.
+    outside : (y, x) array of the images' dtype
+        1 where the mask puts the average of the surroundings, 0 where it keeps the image.
+    """
+    n, box, _ = images.shape
+    out = np.zeros((2, n, box, box), images.dtype)
+    total = 0.0
+    for y in range(box):
+        for x in range(box):
+            total += outside[y, x]
+    for i in range(n):
+        dx, dy = shift_px[i, 0], shift_px[i, 1]
+        left, right = max(dx, 0), box + min(dx, 0)
+        masked, plain = out[0, i], out[1, i]
+        background = 0.0
+        for y in range(max(dy, 0), box + min(dy, 0)):
+            source, row, cut = images[i, y - dy], plain[y], outside[y]
+            part = images[i, 0, 0] * 0
+            for x in range(left, right):
+                row[x] = source[x - dx] * factor[i]
+                part += row[x] * cut[x]
+            background += part
+        mean = images.dtype.type(background / total) if total > 0 else images.dtype.type(0)
+        for y in range(box):
+            for x in range(box):
+                masked[y, x] = plain[y, x] + outside[y, x] * (mean - plain[y, x])
+    return out
+
+
+@compiled
+def gather(spectra, flat_index, sign):
+    """Return half planes (n, p) of transforms (n, m): the pixels at `flat_index` (p,) times `sign` (p,)."""
+    n, n_px = len(spectra), len(flat_index)
+    out = np.empty((n, n_px), spectra.dtype)
+    for i in range(n):
+        for p in range(n_px):
+            out[i, p] = spectra[i, flat_index[p]] * sign[p]
+    return out
+
+
+@compiled
+def shell_power(spectra, shell, n_shells):
+    """Return the power of half planes (n, p) per shell, (n, n_shells) float64."""
+    power = np.zeros((len(spectra), n_shells))
+    for i in range(len(spectra)):
+        for p in range(spectra.shape[1]):
+            power[i, shell[p]] += np.float64(spectra[i, p].real) ** 2 + np.float64(spectra[i, p].imag) ** 2
+    return power
+
+
+@compiled
+def weighted_images(masked, unmasked, model, data, power, inverse_sigma2, scale, shell, n_px):
+    """Return images as the E-step and the back-projection take them.
+
+    Parameters
+    ----------
+    masked, unmasked : (n, >= n_px) complex arrays
+    model : (n, >= n_px) array
+        What multiplies a reference in an image: the CTF.
+    data, power : (n, >= n_px) arrays
+        What the image and the weight of a back-projection are multiplied with: the CTF and its square.
+    inverse_sigma2 : (n, s) array
+    scale : (n,) array
+    shell : (p,) int64
+
+    Returns
+    -------
+    y_re, y_im, c2, x_re, x_im, ctf, data_re, data_im, weight : (n, n_px) each
+        CTF * image / sigma2 and CTF**2 / sigma2, both 0 at the origin, which is not compared; the masked image;
+        the CTF; scale * CTF * unmasked image / sigma2; scale**2 * CTF**2 / sigma2.
+    """
+    n, real = len(scale), scale.dtype
+    out = np.empty((9, n, n_px), real)
+    for i in range(n):
+        for p in range(n_px):
+            w, c = inverse_sigma2[i, shell[p]], model[i, p]
+            x, u = masked[i, p], unmasked[i, p]
+            out[0, i, p], out[1, i, p], out[2, i, p] = c * x.real * w, c * x.imag * w, c * c * w
+            out[3, i, p], out[4, i, p], out[5, i, p] = x.real, x.imag, c
+            d = scale[i] * data[i, p] * w
+            out[6, i, p], out[7, i, p] = d * u.real, d * u.imag
+            out[8, i, p] = scale[i] * scale[i] * power[i, p] * w
+        for j in range(3):
+            out[j, i, 0] = 0
+    return out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7], out[8]
+
+
+@compiled
+def shifted_rows(re, im, phase_re, phase_im, n_px):
+    """Return images (n, p) at every shift (t, p): real parts, then imaginary parts, (n * t, n_px) each."""
+    n, n_t = len(re), len(phase_re)
+    rows_re, rows_im = np.empty((n * n_t, n_px), re.dtype), np.empty((n * n_t, n_px), re.dtype)
+    for i in range(n):
+        for t in range(n_t):
+            a, b = rows_re[i * n_t + t], rows_im[i * n_t + t]
+            for p in range(n_px):
+                a[p] = re[i, p] * phase_re[t, p] - im[i, p] * phase_im[t, p]
+                b[p] = re[i, p] * phase_im[t, p] + im[i, p] * phase_re[t, p]
+    return rows_re, rows_im
