@@ -80,9 +80,7 @@ class Class2DOptions(RunOptions):
     do_zero_mask: bool = option(True, "Mask individual particles with zeros?", "Optimisation")
     highres_limit: float = option(-1.0, "Limit resolution E-step to (-1 = no limit)", "Optimisation", unit="A")
     do_center: bool = option(True, "Center class averages?", "Optimisation")
-    dont_skip_align: bool = option(
-        True, "Perform image alignment?", "Sampling", refused="classification without alignment is not supported yet"
-    )
+    dont_skip_align: bool = option(True, "Perform image alignment?", "Sampling")
     psi_sampling: float = option(6.0, "In-plane angular sampling", "Sampling", unit="degrees", minimum=0.1, maximum=90)
     offset_range: float = option(5.0, "Offset search range", "Sampling", unit="px", minimum=0, maximum=100)
     offset_step: float = option(1.0, "Offset search step", "Sampling", unit="px", minimum=0.05, maximum=50)

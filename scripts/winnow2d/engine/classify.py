@@ -128,6 +128,8 @@ class Classifier:
 
     def estimates_accuracies(self, number: int) -> bool:
         """Return whether accuracies are estimated anew in an iteration: always in EM, now and then in VDAM."""
+        if self.keeps_quirks and not self.class2d.dont_skip_align:
+            return False  # RELION leaves them at 0
         return self.class2d.do_em or number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
 
     def ctf(self, rows: np.ndarray, particles: Particles) -> Array:

@@ -15,7 +15,9 @@ from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
 
 from .accuracy import N_PARTICLES, expected_accuracies
 from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
+from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixed_poses
 from .gradient_step import N_HALVES
+from .gridded_sums import add_to_grids, empty_gridded_sums
 from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
 from .parallel import batches, chunks, ordered_map
@@ -62,18 +64,13 @@ def iterate(
         rows = run.batch(number)
     size_px = image_size_px(run.box_px, old.model.resolution_shell)
     accuracies = None
-    if run.class2d.allow_coarser and number > 1:
+    if run.class2d.allow_coarser and run.class2d.dont_skip_align and number > 1:
         accuracies = _accuracies(run, old, size_px, sampling)
         sampling = coarser(sampling, float(accuracies[0].min()), float(accuracies[1].min()))
-    grid = search_grid(sampling, run.pixel_size_ang)
-    shell = None if run.keeps_quirks else old.model.resolution_shell
-    sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px, shell)
-    projections = project(old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads, run.xp)
-    compared = compare_with(
-        projections, grid, run.plane, (*sizes, size_px),
-        old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
-        thin=0.0 if run.keeps_quirks else THIN_BELOW,
-    )  # fmt: skip
+    if not run.class2d.dont_skip_align:
+        sampling = replace(sampling, perturbation=0.0)
+    compared = _comparison(run, old, sampling, size_px)
+    projections = compared.projections
     particles, sums = expectation_over(run, old, compared, rows, progress)
     if sums.n_weighed == 0:
         raise ImageError(f"iteration {number}: none of {len(rows)} images can be compared with a class average")
@@ -97,16 +94,41 @@ def iterate(
     )
 
 
+def _comparison(run: Classifier, old: Iteration, sampling: Sampling, size_px: int) -> Comparison | FixedComparison:
+    """Return the constants of the E-step, the rotated references among them."""
+    model = old.model
+    if not run.class2d.dont_skip_align:
+        fine_px = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, sampling.psi_step_deg, size_px)[1]
+        return compare_at_fixed_poses(
+            model.references, run.plane, (fine_px, size_px), model.sigma2_noise, model.data_vs_prior,
+            _prior_px(run, model), run.dtype, run.xp,
+        )  # fmt: skip
+    grid = search_grid(sampling, run.pixel_size_ang)
+    shell = None if run.keeps_quirks else old.model.resolution_shell
+    sizes = expectation_sizes_px(run.class2d, run.box_px, run.pixel_size_ang, grid.psi_step_deg, size_px, shell)
+    projections = project(old.model.references, grid, run.plane, (sizes[0], size_px), run.dtype, run.n_threads, run.xp)
+    return compare_with(
+        projections, grid, run.plane, (*sizes, size_px),
+        old.model.sigma2_noise, old.model.data_vs_prior, _prior_px(run, old.model), run.max_significant,
+        thin=0.0 if run.keeps_quirks else THIN_BELOW,
+    )  # fmt: skip
+
+
 def _prior_px(run: Classifier, model: Model) -> np.ndarray:
     """Return the prior centres in the unit the offsets are compared in: RELION takes Angstrom for pixels here."""
     return model.prior_offset_ang if run.keeps_quirks else model.prior_offset_ang / run.pixel_size_ang
 
 
-def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGrid) -> np.ndarray:
+def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGrid | None) -> np.ndarray:
+    """Return the log prior (n, k, t) of class and coarse shift; without a grid of each particle's own offset."""
     offset_px = rounded_offset_px(old.particles.offset_ang[rows], run.pixel_size_ang)
+    if grid is None:
+        rest_px = old.particles.offset_ang[rows] / run.pixel_size_ang - offset_px
+        offset_px = offset_px + rest_px * (run.pixel_size_ang if run.keeps_quirks else 1.0)
     offset_log = offset_log_prior(
-        offset_px, grid.coarse_shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, run.pixel_size_ang,
-        mix_units=run.keeps_quirks, limit_px=np.inf if run.keeps_quirks else run.class2d.offset_range,
+        offset_px, np.zeros((1, 2)) if grid is None else grid.coarse_shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, run.pixel_size_ang,
+        mix_units=run.keeps_quirks,
+        limit_px=np.inf if run.keeps_quirks or grid is None else run.class2d.offset_range,
     )  # fmt: skip
     # A flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
     n_classes = old.model.n_classes
@@ -114,7 +136,9 @@ def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGr
     return pose_log_prior(offset_log, pdf_class)
 
 
-def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np.ndarray) -> ChunkSums:
+def expect_chunk(
+    run: Classifier, old: Iteration, compared: Comparison | FixedComparison, rows: np.ndarray
+) -> ChunkSums:
     """Return posteriors and sums of one chunk of particles; VDAM's back-projections are told apart by half-set."""
     particles = old.particles
     offset_px = rounded_offset_px(particles.offset_ang[rows], run.pixel_size_ang)
@@ -123,28 +147,44 @@ def expect_chunk(run: Classifier, old: Iteration, compared: Comparison, rows: np
         rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
         noise = coloured_noise(compared.sigma2_noise[particles.optics_group[rows]], run.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
-    spectra = prepare(run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise, compared.n_px)
+    spectra = prepare(
+        run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise, compared.n_px
+    )
+    scale, optics_group = old.model.scale_correction[particles.group_index[rows]], particles.optics_group[rows]
+    half = rows % (1 if run.class2d.do_em else N_HALVES)
+    if isinstance(compared, FixedComparison):
+        pose = particles.psi_deg[rows], particles.offset_ang[rows] / run.pixel_size_ang
+        prior = _log_prior(run, old, rows, None)[:, :, 0]
+        return expect_at_fixed_poses(
+            compared, spectra, run.ctf(rows, particles), scale, optics_group, pose, prior, half
+        )
     chunk = expect(
         compared,
         spectra,
         run.ctf(rows, particles),
-        old.model.scale_correction[particles.group_index[rows]],
-        particles.optics_group[rows],
+        scale,
+        optics_group,
         offset_px,
         _log_prior(run, old, rows, compared.grid),
         uniform_draws(run.own.random_seed, old.number + 1, rows),
     )
-    return chunk if run.class2d.do_em else in_halves(chunk, rows % N_HALVES, old.model.n_classes)
+    return chunk if run.class2d.do_em else in_halves(chunk, half, old.model.n_classes)
 
 
 def expectation_over(
-    run: Classifier, old: Iteration, compared: Comparison, rows: np.ndarray, progress: Callable[[int, int], None]
+    run: Classifier,
+    old: Iteration,
+    compared: Comparison | FixedComparison,
+    rows: np.ndarray,
+    progress: Callable[[int, int], None],
 ) -> tuple[Particles, Sums]:
     """Return all particles, those in `rows` with new assignments, and the sums over these rows."""
     source = old.particles
     particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
     n_halves = 1 if run.class2d.do_em else N_HALVES
-    sums = empty_sums(compared, len(old.optics), len(source.group_names), n_halves)
+    sizes = len(old.optics), len(source.group_names), n_halves
+    is_fixed = isinstance(compared, FixedComparison)
+    sums = empty_gridded_sums(compared, *sizes) if is_fixed else empty_sums(compared, *sizes)
     done, parts = 0, chunks(rows, run.chunk_size)
     for batch in batches(parts):
         results = list(ordered_map(lambda part: expect_chunk(run, old, compared, part), batch, run.n_threads))
@@ -152,7 +192,7 @@ def expectation_over(
             _assign(run, particles, part, result, old.model.norm_correction_average)
             norm = particles.norm_correction[part]
             add_chunk_parameters(sums, result, source.optics_group[part], source.group_index[part], norm)
-        add_backprojections(sums, results, compared, run.n_threads)
+        (add_to_grids if is_fixed else add_backprojections)(sums, results, compared, run.n_threads)
         done += len(batch)
         progress(done, len(parts))
     return particles, sums
@@ -169,8 +209,9 @@ def _assign(run: Classifier, particles: Particles, rows: np.ndarray, result: Chu
     used = result.is_weighed
     at = rows[used]
     particles.class_index[at] = result.class_index[used]
-    particles.psi_deg[at] = result.psi_deg[used]
-    particles.offset_ang[at] = result.offset_px[used] * run.pixel_size_ang
+    if run.class2d.dont_skip_align:
+        particles.psi_deg[at] = result.psi_deg[used]
+        particles.offset_ang[at] = result.offset_px[used] * run.pixel_size_ang
     particles.norm_correction[at] *= result.residual_norm[used] / average
     particles.log_likelihood[at] = result.log_likelihood[used]
     particles.max_probability[rows] = np.where(used, result.max_probability, 0.0)

@@ -13,6 +13,7 @@ from winnow2d.numerics.masks import positive_centre_of_mass
 from winnow2d.numerics.projector import make_hermitian, reconstruct, signal_to_noise
 from winnow2d.numerics.rotation import padded_shape
 
+from .gridded_sums import GriddedSums
 from .parallel import for_each
 from .projections import Projections
 from .sums import Sums
@@ -27,6 +28,9 @@ def rotate_back(sums: Sums, projections: Projections, box_px: int, n_threads: in
 
     They lie where the sums are.
     """
+    if isinstance(sums, GriddedSums):  # of fixed poses: there already
+        make_hermitian(sums.grid_data, sums.grid_weight, box_px)
+        return sums.grid_data, sums.grid_weight
     rows, columns = padded_shape(box_px)
     unrotated = (sums.data_re, sums.data_im, sums.weight)
     data, weight = kernels_of(sums.weight).rotate_back(
