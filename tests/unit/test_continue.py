@@ -79,6 +79,8 @@ def message_of(directory):
         pytest.param(EM, 0, {}, id="em-from-the-start"),
         pytest.param(EM, 3, {"allow_coarser": True, "psi_sampling": 10.0}, id="em-coarser"),
         pytest.param(EM, 3, {"do_zero_mask": False}, id="em-noise-mask"),
+        pytest.param(EM, 2, {"dont_skip_align": False}, id="em-fixed-poses"),
+        pytest.param(VDAM, 2, {"dont_skip_align": False}, id="vdam-fixed-poses"),
         pytest.param(VDAM, 2, {}, id="vdam"),
         pytest.param(VDAM, 4, {}, id="vdam-later"),
         pytest.param(VDAM, 0, {}, id="vdam-from-the-start"),

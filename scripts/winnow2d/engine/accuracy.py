@@ -61,7 +61,8 @@ def expected_accuracies(
     -------
     rotation_deg, offset_px : (k,) arrays
     orientability : (k, s) array
-        Share of each shell in the evidence at the angular accuracy; 0 for classes not estimated.
+        Share of each shell in the evidence at the angular accuracy, of all particles together; 0 for classes not
+        estimated, or of which no particle tells an angle within the errors tried.
     """
     n_px, n_classes = weights.shape[1], len(spectra)
     rotation, offset = np.full(n_classes, NOT_ESTIMATED), np.full(n_classes, NOT_ESTIMATED)
@@ -76,16 +77,15 @@ def expected_accuracies(
         found, terms, reference = _angular_errors(spectra[chosen], psi, weights[i], plane, n_threads)
         angles += found
         shifts += _shift_errors(reference, weights[i], plane, along_x[i])
-        shares = shell_sums(terms, plane.shell[:n_px], plane.n_shells)
-        orientability[chosen] += shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
+        orientability[chosen] += shell_sums(terms, plane.shell[:n_px], plane.n_shells)
     rotation[chosen], offset[chosen] = angles / len(psi_deg), shifts / len(psi_deg)
-    return rotation, offset, orientability / len(psi_deg)
+    return rotation, offset, orientability / np.maximum(orientability.sum(axis=1, keepdims=True), 1e-30)
 
 
 def _angular_errors(
     spectra: np.ndarray, psi: float, weight: np.ndarray, plane: HalfPlane, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per class the first decisive angular error, the evidence per pixel there, and the reference at psi."""
+    """Return per class the first decisive angular error, the evidence per pixel there (0 if none), and the reference."""
     n_px, n_classes = len(weight), len(spectra)
 
     def run(function: object, items: range) -> Iterator[object]:
@@ -108,6 +108,7 @@ def _angular_errors(
         open_rows = open_rows[~seen.any(axis=1)]
         if not len(open_rows):
             break
+    terms[open_rows] = 0
     return found, terms, reference[:, 0]
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .classify import Classifier
 
 _PERTURBATION, _SOLVENT, _ACCURACY = 1, 2, 3  # purposes of random numbers
+_MOST = 2**31 - 1  # RELION's counters are 32 bits wide
 _LEAST_GAIN_PER_ANG = 1e-4  # of resolution, as in RELION; its files have six digits
 THIN_BELOW = 0.02  # posteriors below this are thinned out, without bias
 _MIN_FRACTION_FOR_ACCURACY = 0.01  # RELION estimates accuracies for classes above this only
@@ -258,6 +259,7 @@ def measure_changes(old: Iteration, particles: Particles, model: Model, rows: np
     pairs = ((classes, last.smallest_class_fraction), (offset, last.smallest_offset_ang), (psi, last.smallest_psi_deg))
     smaller = any(1.03 * now < smallest for now, smallest in pairs)
     fewest = last.smallest_class_fraction
+    most = _MOST if old.moments is None else 1  # RELION's VDAM counts no further
     return Changes(
         psi_deg=psi,
         offset_ang=offset,
@@ -265,7 +267,7 @@ def measure_changes(old: Iteration, particles: Particles, model: Model, rows: np
         smallest_psi_deg=min(psi, last.smallest_psi_deg),
         smallest_offset_ang=min(offset, last.smallest_offset_ang),
         smallest_class_fraction=float(round_half_away(classes)) if classes < fewest else fewest,
-        iterations_without_resolution_gain=0 if gained else last.iterations_without_resolution_gain + 1,
+        iterations_without_resolution_gain=0 if gained else min(last.iterations_without_resolution_gain + 1, most),
         iterations_without_assignment_change=0 if smaller else last.iterations_without_assignment_change + 1,
         best_resolution_per_ang=max(resolution, last.best_resolution_per_ang),
     )
