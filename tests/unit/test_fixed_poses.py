@@ -138,7 +138,7 @@ def map_all(function, items):
 
 def test_the_noise_is_the_power_of_what_is_left(chunk):
     """Over all shells: power of image less scale * CTF * model, weighted with the posteriors that are kept."""
-    compared, sums, _ = chunk
+    _, sums, _ = chunk
     assert np.all(sums.noise.sum(axis=1) > 0)
     np.testing.assert_allclose(np.sqrt(2 * sums.noise.sum(axis=1)), sums.residual_norm, rtol=1e-6)
 

@@ -85,7 +85,7 @@ def expected_accuracies(
 def _angular_errors(
     spectra: np.ndarray, psi: float, weight: np.ndarray, plane: HalfPlane, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per class the first decisive angular error, the evidence per pixel there (0 if none), and the reference."""
+    """Return per class the first decisive angular error, the evidence per pixel there (0 if none), the reference."""
     n_px, n_classes = len(weight), len(spectra)
 
     def run(function: object, items: range) -> Iterator[object]:

@@ -12,11 +12,11 @@ from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.rotation import RotationTable, padded_shape
 
-from .expectation import ChunkSums
+from .expectation import ChunkSums, Comparison
 from .fixed_poses import FixedComparison, table_of
 from .parallel import for_each
 from .projections import rotated
-from .sums import Sums
+from .sums import Sums, add_backprojections, empty_sums
 
 Array = Any
 
@@ -53,6 +53,22 @@ def empty_gridded_sums(compared: FixedComparison, n_optics: int, n_groups: int, 
         grid_data=xp.zeros(shape, xp.complex128),
         grid_weight=xp.zeros(shape),
     )
+
+
+def sums_of(compared: Comparison | FixedComparison, n_optics: int, n_groups: int, n_halves: int) -> Sums:
+    """Return sums that are all zero, of the kind a comparison needs."""
+    if isinstance(compared, FixedComparison):
+        return empty_gridded_sums(compared, n_optics, n_groups, n_halves)
+    return empty_sums(compared, n_optics, n_groups, n_halves)
+
+
+def add_batch(sums: Sums, batch: Sequence[ChunkSums], compared: Comparison | FixedComparison, n_threads: int) -> None:
+    """Add the back-projections of a batch of chunks, in place."""
+    if isinstance(compared, FixedComparison):
+        assert isinstance(sums, GriddedSums)
+        add_to_grids(sums, batch, compared, n_threads)
+    else:
+        add_backprojections(sums, batch, compared, n_threads)
 
 
 def add_to_grids(sums: GriddedSums, batch: Sequence[ChunkSums], compared: FixedComparison, n_threads: int) -> None:

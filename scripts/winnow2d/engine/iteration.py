@@ -14,10 +14,11 @@ from winnow2d.numerics.shells import round_half_away
 from winnow2d.records import Changes, Iteration, Model, Particles, Sampling
 
 from .accuracy import N_PARTICLES, expected_accuracies
+from .draws import uniform_draws
 from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
 from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixed_poses
 from .gradient_step import N_HALVES
-from .gridded_sums import add_to_grids, empty_gridded_sums
+from .gridded_sums import add_batch, sums_of
 from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
 from .parallel import batches, chunks, ordered_map
@@ -25,8 +26,7 @@ from .priors import offset_log_prior, pose_log_prior
 from .projections import Projections, project
 from .sampling import SearchGrid, coarser, perturbed, search_grid
 from .schedule import expectation_sizes_px, image_size_px
-from .draws import uniform_draws
-from .sums import Sums, add_backprojections, add_chunk_parameters, empty_sums, in_halves
+from .sums import Sums, add_chunk_parameters, in_halves
 from .vdam_schedule import step_size
 
 if TYPE_CHECKING:
@@ -127,10 +127,14 @@ def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGr
         rest_px = old.particles.offset_ang[rows] / run.pixel_size_ang - offset_px
         offset_px = offset_px + rest_px * (run.pixel_size_ang if run.keeps_quirks else 1.0)
     offset_log = offset_log_prior(
-        offset_px, np.zeros((1, 2)) if grid is None else grid.coarse_shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, run.pixel_size_ang,
+        offset_px,
+        np.zeros((1, 2)) if grid is None else grid.coarse_shifts_px,
+        old.model.prior_offset_ang,
+        old.model.sigma_offset_ang,
+        run.pixel_size_ang,
         mix_units=run.keeps_quirks,
         limit_px=np.inf if run.keeps_quirks or grid is None else run.class2d.offset_range,
-    )  # fmt: skip
+    )
     # A flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
     n_classes = old.model.n_classes
     pdf_class = old.model.pdf_class if run.keeps_quirks else np.full(n_classes, 1 / n_classes)
@@ -183,9 +187,7 @@ def expectation_over(
     source = old.particles
     particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
     n_halves = 1 if run.class2d.do_em else N_HALVES
-    sizes = len(old.optics), len(source.group_names), n_halves
-    is_fixed = isinstance(compared, FixedComparison)
-    sums = empty_gridded_sums(compared, *sizes) if is_fixed else empty_sums(compared, *sizes)
+    sums = sums_of(compared, len(old.optics), len(source.group_names), n_halves)
     done, parts = 0, chunks(rows, run.chunk_size)
     for batch in batches(parts):
         results = list(ordered_map(lambda part: expect_chunk(run, old, compared, part), batch, run.n_threads))
@@ -193,7 +195,7 @@ def expectation_over(
             _assign(run, particles, part, result, old.model.norm_correction_average)
             norm = particles.norm_correction[part]
             add_chunk_parameters(sums, result, source.optics_group[part], source.group_index[part], norm)
-        (add_to_grids if is_fixed else add_backprojections)(sums, results, compared, run.n_threads)
+        add_batch(sums, results, compared, run.n_threads)
         done += len(batch)
         progress(done, len(parts))
     return particles, sums
