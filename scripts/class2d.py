@@ -100,7 +100,7 @@ def state_mark(task: Task) -> str:
     """Return the fingerprint of everything that decides the iterations of a job."""
     options = dataclasses.asdict(task.options) | dataclasses.asdict(task.own)
     # The schedule of VDAM is stretched over all its mini-batches; EM has no use for their number.
-    ignored = (*WITHOUT_EFFECT, "nr_iter_grad") if task.options.do_em else WITHOUT_EFFECT
+    ignored = (*WITHOUT_EFFECT, "nr_iter_grad", "grad_em_iters") if task.options.do_em else WITHOUT_EFFECT
     effective = {name: value for name, value in options.items() if name not in ignored}
     return fingerprint(__version__, effective, *task.files)
 

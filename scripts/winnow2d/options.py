@@ -204,6 +204,9 @@ class OwnOptions:
         "Winnow",
         choices=("none", "relion"),
     )
+    grad_em_iters: int = option(
+        5, "VDAM iterations, the last ones, that are full EM iterations (RELION: 0)", "Winnow", minimum=0
+    )
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
     stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")

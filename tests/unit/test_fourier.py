@@ -19,6 +19,31 @@ def test_precision_is_kept_and_inverse_undoes(rng, dtype):
     np.testing.assert_allclose(fourier.inverse(spectra, 12), images, atol=1e-5 if dtype == np.float32 else 1e-12)
 
 
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 2e-7), (np.float64, 3e-16)])
+@pytest.mark.parametrize("box", [16, 26, 17])
+def test_every_transform_is_as_good_as_its_precision(rng, dtype, error, box):
+    """Against NumPy in double precision; relative to the largest value."""
+    images = (rng.normal(size=(4, box, box)) + 3).astype(dtype)
+    before = images.copy()
+    spectra = fourier.forward(images)
+    expected = np.fft.rfft2(images.astype(np.float64)) / box**2
+    assert np.abs(spectra - expected).max() < 4 * error * np.abs(expected).max()
+    back = fourier.inverse(spectra, box)
+    assert back.dtype == dtype
+    expected = np.fft.irfft2(spectra.astype(np.complex128), s=(box, box)) * box**2
+    assert np.abs(back - expected).max() < 4 * error * np.abs(expected).max()
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_transform_does_not_depend_on_its_neighbours(rng, dtype):
+    images = rng.normal(size=(9, 16, 16)).astype(dtype)
+    together = fourier.forward(images)
+    for i in range(9):
+        assert fourier.forward(images[i : i + 1]).tobytes() == together[i].tobytes()
+        assert fourier.forward(images[i]).tobytes() == together[i].tobytes()
+
+
 def test_white_noise_has_its_variance_over_n_squared(rng):
     """So the power of one component, sigma2, is v / (2 N^2)."""
     power = np.abs(fourier.forward(rng.normal(0, 2.0, (400, 16, 16)))[:, 3:6, 2:6]) ** 2

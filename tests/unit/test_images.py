@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from synthetic import PIXEL_SIZE_ANG, blank_particles, one_optics_group
-from winnow2d.engine.images import coloured_noise, half_plane_spectra, prepare, shifted, transfer_functions
+from winnow2d.engine.images import coloured_noise, half_plane_spectra, prepare, transfer_functions
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import half_plane
+from winnow2d.numerics.kernels import loops
 from winnow2d.numerics.masks import fill_solvent, soft_circle
 
 BOX = 16
@@ -14,15 +15,37 @@ PLANE = half_plane(BOX)
 MASK = soft_circle(BOX, 5.0, 2.0)
 
 
+def shifted(images, shift_px):
+    """Return images moved by whole pixels, x then y, written out row by row."""
+    out = np.zeros_like(images)
+    for image, source, (dx, dy) in zip(out, images, shift_px, strict=True):
+        for y in range(BOX):
+            for x in range(BOX):
+                if 0 <= y - dy < BOX and 0 <= x - dx < BOX:
+                    image[y, x] = source[y - dy, x - dx]
+    return out
+
+
 def test_shifts_bring_zeros_and_do_not_wrap(rng):
     images = rng.normal(size=(4, BOX, BOX)) + 5
-    moved = shifted(images, np.array([[3, -2], [0, 0], [-1, 4], [BOX, 0]]))
+    shift = np.array([[3, -2], [0, 0], [-1, 4], [BOX, 0]])
+    masked, moved = loops.centre_images(images, np.ones(4), shift, np.zeros((BOX, BOX)))
+    np.testing.assert_array_equal(masked, moved)  # nothing is masked
     np.testing.assert_array_equal(moved[0, : BOX - 2, 3:], images[0, 2:, : BOX - 3])
     assert not moved[0, BOX - 2 :].any()
     assert not moved[0, :, :3].any()
     np.testing.assert_array_equal(moved[1], images[1])
     np.testing.assert_array_equal(moved[2, 4:, : BOX - 1], images[2, : BOX - 4, 1:])
     assert not moved[3].any()
+
+
+def test_the_mask_puts_the_average_of_the_surroundings(rng):
+    images, factor = rng.normal(3, 1, (3, BOX, BOX)), np.array([0.5, 1.0, 2.0])
+    shift = np.array([[2, 1], [0, 0], [-3, 2]])
+    masked, plain = loops.centre_images(images, factor, shift, 1 - MASK)
+    np.testing.assert_allclose(plain, shifted(images, shift) * factor[:, None, None], rtol=1e-15)
+    np.testing.assert_allclose(masked, fill_solvent(plain, MASK), rtol=1e-12)
+    assert np.abs(masked - plain).max() > 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

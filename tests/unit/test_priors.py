@@ -51,3 +51,14 @@ def test_priors_are_relative_to_their_means():
     pdf = np.exp(offsets)
     expected = pdf / pdf.mean(axis=(1, 2), keepdims=True) * np.array([1.5, 0, 1.5])[None, :, None]
     np.testing.assert_allclose(np.exp(found), expected)
+
+
+@pytest.mark.parametrize("mix_units", [False, True])
+@pytest.mark.parametrize("limit", [np.inf, 4.0])
+def test_centres_that_are_all_nought_need_one_row(mix_units, limit):
+    one = offset_log_prior(OLD, SHIFTS, np.zeros((3, 2)), 6.0, PIXEL, mix_units, limit)
+    each = offset_log_prior(OLD, SHIFTS, np.full((3, 2), 1e-300), 6.0, PIXEL, mix_units, limit)
+    assert (one.shape, each.shape) == ((2, 1, 3), (2, 3, 3))
+    np.testing.assert_allclose(np.broadcast_to(one, each.shape), each, rtol=1e-12)
+    pdf = np.array([0.2, 0.3, 0.5])
+    np.testing.assert_allclose(pose_log_prior(one, pdf), pose_log_prior(each, pdf), rtol=1e-12)

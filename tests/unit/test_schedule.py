@@ -34,6 +34,21 @@ def test_the_window_grows_ten_shells_ahead_and_ends_at_the_box():
     assert [image_size_px(64, shell) for shell in (5, 12, 22, 31)] == [30, 44, 64, 64]
 
 
+@pytest.mark.parametrize(
+    ("psi_step", "size", "shell", "expected"),
+    [
+        (12.0, 64, 20, (24, 46)),  # two thirds of 34, upwards and even; three shells beyond the resolution
+        (12.0, 64, 31, (24, 64)),
+        (12.0, 28, 20, (24, 28)),
+        (2.0, 64, 12, (30, 30)),  # never finer than the fine pass
+    ],
+)
+def test_ours_compares_little_beyond_the_resolution(psi_step, size, shell, expected):
+    """RELION's rule, without a shell, looks as far as the M-step does."""
+    assert expectation_sizes_px(OPTIONS, 64, 3.54, psi_step, size, shell) == expected
+    assert expectation_sizes_px(OPTIONS, 64, 3.54, psi_step, size)[1] == size
+
+
 def test_a_limit_of_resolution_holds_both_passes():
     limited = Class2DOptions(particle_diameter=200.0, highres_limit=10.0)
     assert expectation_sizes_px(limited, 64, 3.54, 12.0, 64) == (46, 46)  # 2 ROUND(226.56 / 10)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from winnow2d.numerics.arrays import to_host
-from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.rotation import rotation_table
+from winnow2d.numerics.kernels.accuracy import first_decisive_angle
+from winnow2d.numerics.rotation import padded_shape
 from winnow2d.numerics.shells import shell_sums
 
 from .parallel import ordered_map
-from .projections import rotated
 
 N_PARTICLES = 10
 NOT_ESTIMATED = 999.0
 DECISIVE = -np.log(0.01)  # log-likelihood ratio at which an error counts as seen
 _ANGLE_STEPS = ((0.2, 0.05), (1, 0.1), (2, 0.2), (5, 0.5), (10, 1), (20, 2), (np.inf, 5))
 _SHIFT_STEPS = ((1, 0.1), (2, 0.2), (5, 0.5), (np.inf, 1))
-_BLOCK = 12  # errors tried at a time
 
 
 def _errors(steps: tuple[tuple[float, float], ...], last: float) -> np.ndarray:
@@ -70,57 +66,34 @@ def expected_accuracies(
     chosen = np.flatnonzero(usable)
     if not len(chosen) or not len(psi_deg):
         return rotation, offset, orientability
-    spectra = to_host(spectra)
+    spectra = to_host(spectra)[chosen]
     along_x = rng.random((len(psi_deg), len(chosen))) < 0.5
-    angles, shifts = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for i, psi in enumerate(psi_deg):
-        found, terms, reference = _angular_errors(spectra[chosen], psi, weights[i], plane, n_threads)
-        angles += found
-        shifts += _shift_errors(reference, weights[i], plane, along_x[i])
-        orientability[chosen] += shell_sums(terms, plane.shell[:n_px], plane.n_shells)
+    shape, kx, ky = padded_shape(plane.box_px), plane.kx[:n_px], plane.ky[:n_px]
+
+    def one(c: int) -> tuple[float, float, np.ndarray]:
+        angle, shift, shares = 0.0, 0.0, np.zeros(plane.n_shells)
+        for i, psi in enumerate(psi_deg):
+            found, terms, (re, im) = first_decisive_angle(
+                spectra[c], shape, kx, ky, weights[i], psi, ANGLE_ERRORS_DEG, DECISIVE
+            )
+            angle += ANGLE_ERRORS_DEG[found]
+            shift += _shift_error((re**2 + im**2) * weights[i], plane, bool(along_x[i, c]))
+            if terms.sum() > DECISIVE:  # RELION leaves out particles that tell no angle within the errors tried
+                shares += shell_sums(terms, plane.shell[:n_px], plane.n_shells)
+        return angle, shift, shares
+
+    results = list(ordered_map(one, range(len(chosen)), n_threads))
+    angles, shifts, shares = (np.array(part) for part in zip(*results, strict=True))
     rotation[chosen], offset[chosen] = angles / len(psi_deg), shifts / len(psi_deg)
-    return rotation, offset, orientability / np.maximum(orientability.sum(axis=1, keepdims=True), 1e-30)
+    orientability[chosen] = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
+    return rotation, offset, orientability
 
 
-def _angular_errors(
-    spectra: np.ndarray, psi: float, weight: np.ndarray, plane: HalfPlane, n_threads: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per class the first decisive angular error, the evidence per pixel there (0 if none), the reference."""
-    n_px, n_classes = len(weight), len(spectra)
-
-    def run(function: object, items: range) -> Iterator[object]:
-        return iter(list(ordered_map(function, items, n_threads)))  # type: ignore[arg-type]
-
-    def at(errors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        re, im = rotated(spectra[rows], rotation_table(plane, n_px, psi + errors, np.dtype(np.float64)), run)
-        return re + 1j * im
-
-    reference = at(np.zeros(1), np.arange(n_classes))
-    found, terms = np.full(n_classes, ANGLE_ERRORS_DEG[-1]), np.zeros((n_classes, n_px))
-    open_rows = np.arange(n_classes)
-    for start in range(0, len(ANGLE_ERRORS_DEG), _BLOCK):
-        errors = ANGLE_ERRORS_DEG[start : start + _BLOCK]
-        difference = at(errors, open_rows) - reference[open_rows]
-        evidence = (difference.real**2 + difference.imag**2) * (weight / 2)
-        seen = evidence.sum(axis=-1) > DECISIVE
-        first = np.where(seen.any(axis=1), seen.argmax(axis=1), len(errors) - 1)
-        found[open_rows], terms[open_rows] = errors[first], evidence[np.arange(len(first)), first]
-        open_rows = open_rows[~seen.any(axis=1)]
-        if not len(open_rows):
-            break
-    terms[open_rows] = 0
-    return found, terms, reference[:, 0]
-
-
-def _shift_errors(reference: np.ndarray, weight: np.ndarray, plane: HalfPlane, along_x: np.ndarray) -> np.ndarray:
-    """Return per class the first decisive shift error in px, along x or y."""
-    n_px, errors = len(weight), SHIFT_ERRORS_PX
-    power = (reference.real**2 + reference.imag**2) * (weight / 2)
-    zero = np.zeros_like(errors)
-    evidence = np.empty((len(reference), len(errors)))
-    for axis, rows in ((0, np.flatnonzero(along_x)), (1, np.flatnonzero(~along_x))):
-        shifts = np.stack([errors, zero] if axis == 0 else [zero, errors], axis=-1)
-        turned = shift_phases(plane.kx[:n_px], plane.ky[:n_px], shifts, plane.box_px)
-        evidence[rows] = power[rows] @ (np.abs(1 - turned) ** 2).T
+def _shift_error(power: np.ndarray, plane: HalfPlane, along_x: bool) -> float:
+    """Return the first decisive shift error in px, along x or y, of a reference of weighted power (p,)."""
+    k = (plane.kx if along_x else plane.ky)[: len(power)]
+    of_index = np.bincount(np.abs(k), power, minlength=1)
+    turns = np.arange(len(of_index)) / plane.box_px * SHIFT_ERRORS_PX[:, None]
+    evidence = (2 * np.sin(np.pi * turns) ** 2) @ of_index  # half of |1 - exp(2 pi i turns)|**2
     seen = evidence > DECISIVE
-    return errors[np.where(seen.any(axis=1), seen.argmax(axis=1), len(errors) - 1)]
+    return float(SHIFT_ERRORS_PX[seen.argmax() if seen.any() else -1])

@@ -117,10 +117,15 @@ class Classifier:
         self.images.check()
         return self._iteration
 
+    def is_gradient(self, number: int) -> bool:
+        """Return whether an iteration is a step of VDAM: EM has none, and a VDAM run ends with EM iterations."""
+        last = self.class2d.n_iterations - (0 if self.keeps_quirks else self.own.grad_em_iters)
+        return not self.class2d.do_em and number <= last
+
     def batch(self, number: int) -> np.ndarray:
         """Return the rows an iteration looks at, ascending: all of them in EM, a random part of them in VDAM."""
         n, options = len(self._particles), self.class2d
-        if options.do_em:
+        if not self.is_gradient(number):
             return np.arange(n)
         limits = self.iteration.batch_limits or batch_limits(n)
         size = batch_size(number, options.n_iterations, n, options.nr_classes, limits)
@@ -130,7 +135,8 @@ class Classifier:
         """Return whether accuracies are estimated anew in an iteration: always in EM, now and then in VDAM."""
         if self.keeps_quirks and not self.class2d.dont_skip_align:
             return False  # RELION leaves them at 0
-        return self.class2d.do_em or number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
+        is_due = number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
+        return is_due or self.class2d.do_em
 
     def ctf(self, rows: np.ndarray, particles: Particles) -> Array:
         """Return the CTFs (n, p) of some particles on the whole half plane; kept in memory if all of them fit."""

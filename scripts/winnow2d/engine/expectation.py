@@ -14,6 +14,7 @@ from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.shells import round_half_away
 
 from .images import Spectra
+from .own_power import own_terms
 from .projections import Projections
 from .sampling import SearchGrid
 
@@ -265,7 +266,7 @@ def expect(
         compared, tuple(images), scale_there, old_offset_px, log_prior, draws
     )
     poses, values, residual, scale_sums, class_sums = map(to_host, (poses, values, residual, scale_sums, class_sums))
-    noise, evidence, residual_norm = _own_terms(compared, spectra, sigma2, values, residual)
+    noise, evidence, residual_norm = own_terms(compared, spectra, sigma2, values, residual)
     return ChunkSums(
         class_index=poses[:, 0],
         psi_deg=grid.psi_deg(poses[:, 1], poses[:, 2]),
@@ -284,35 +285,6 @@ def expect(
         data_im=data_im,
         power=power,
     )
-
-
-def _windowed_power(spectra: Spectra, plane: HalfPlane, size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return power (n, r) and pixel count (r,) of the shells inside a window, whose row ky = -size / 2 is missing."""
-    half = size_px // 2
-    power = spectra.power[:, : half + 1].copy()
-    counts = np.bincount(plane.shell, minlength=plane.n_shells)[: half + 1].astype(np.float64)
-    if size_px < plane.box_px:
-        outside = plane.outside_window(size_px)
-        cut = to_host(spectra.masked[:, array_module(spectra.masked).asarray(outside)])
-        power[:, half] -= (cut.real.astype(np.float64) ** 2 + cut.imag.astype(np.float64) ** 2).sum(axis=1)
-        counts[half] -= len(outside)
-    return power, counts
-
-
-def _own_terms(
-    compared: Comparison, spectra: Spectra, sigma2: np.ndarray, values: np.ndarray, residual: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return noise (n, s), log-likelihood (n,) and relative norm correction (n,) from the images' own power."""
-    half, fine_half = compared.size_px // 2, compared.fine_size_px // 2
-    windowed, counts = _windowed_power(spectra, compared.plane, compared.size_px)
-    noise = spectra.power.copy()
-    noise[:, : half + 1] = values[:, 2:3] * windowed + residual[:, : half + 1]
-    high = spectra.power[:, half + 1 :].sum(axis=1)
-    power, _ = _windowed_power(spectra, compared.plane, compared.fine_size_px)
-    own = 0.5 * high + 0.5 * (power[:, 1:] / sigma2[:, 1 : fine_half + 1]).sum(axis=1)
-    entropy = (counts[1:] * np.log(2 * np.pi * sigma2[:, 1 : half + 1])).sum(axis=1)
-    norm2 = 2 * (noise[:, : half + 1].sum(axis=1) + high)
-    return noise, values[:, 1] - own - entropy, np.sqrt(np.maximum(norm2, 0))
 
 
 def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:

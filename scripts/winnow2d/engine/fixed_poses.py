@@ -20,8 +20,9 @@ from winnow2d.numerics.projector import padded_spectra, spectrum_power
 from winnow2d.numerics.rotation import RotationTable, rotation_table
 from winnow2d.numerics.shells import shell_sums
 
-from .expectation import MIN_SIGNAL_FOR_SCALE, SIGNIFICANT_FRACTION, ChunkSums, _own_terms, rounded_offset_px
+from .expectation import MIN_SIGNAL_FOR_SCALE, SIGNIFICANT_FRACTION, ChunkSums, rounded_offset_px
 from .images import Spectra
+from .own_power import own_terms
 from .parallel import for_each
 from .projections import Projections, rotated
 
@@ -140,7 +141,7 @@ def expect_at_fixed_poses(
         compared, image, ctf, factor, weight, psi_deg, xp.asarray(log_prior)
     )
     values, residual, scale_sums, shares = map(to_host, (values, residual, scale_sums, posterior))
-    noise, evidence, residual_norm = _own_terms(compared, spectra, sigma2, values, residual)  # type: ignore[arg-type]
+    noise, evidence, residual_norm = own_terms(compared, spectra, sigma2, values, residual)  # type: ignore[arg-type]
     is_weighed = values[:, 0] > 0
     data = ctf * weight * factor
     unmasked = spectra.unmasked[:, :n_px] * turned

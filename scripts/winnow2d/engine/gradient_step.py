@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from winnow2d.numerics.arrays import to_host
-from winnow2d.numerics.masks import positive_centre_of_mass
 from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.kernels.gradient import liveliness
+from winnow2d.numerics.masks import positive_centre_of_mass
 from winnow2d.numerics.rotation import padded_shape
 from winnow2d.records import Moments
 
@@ -59,9 +59,7 @@ def first_moments(n_classes: int, box_px: int) -> Moments:
     return Moments(np.zeros((N_HALVES, *shape), np.complex64), np.ones(shape, np.float32))
 
 
-def residual_sums(
-    sums: Sums, projections: Projections, box_px: int, n_threads: int
-) -> tuple[np.ndarray, np.ndarray]:
+def residual_sums(sums: Sums, projections: Projections, box_px: int, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Return residuals, images less weight times reference, and weights on the padded grid of each class and half.
 
     `sums` holds the residuals afterwards. Returns data (2 k, m) complex128 and weight (2 k, m) float64, numpy's.
@@ -106,7 +104,9 @@ def take_step(
     over_classes(
         lambda k: vdam.move_moments(data[:, k], weight[:, k], first[:, k], second[k], box, radius), range(n_classes)
     )
-    spectra = [vdam.evidence(weight[0, k], step.tau2_fudge * projections.tau2[k], box, radius) for k in range(n_classes)]
+    spectra = [
+        vdam.evidence(weight[0, k], step.tau2_fudge * projections.tau2[k], box, radius) for k in range(n_classes)
+    ]
     pdf_class, images = pdf_class.copy(), references.astype(np.float64)
     skipped = _relocate(images, first, second, pdf_class, step)
 

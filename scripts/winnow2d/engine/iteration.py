@@ -77,7 +77,7 @@ def iterate(
         raise ImageError(f"iteration {number}: none of {len(rows)} images can be compared with a class average")
     if accuracies is None and run.estimates_accuracies(number):
         accuracies = _accuracies(run, old, size_px, sampling, projections)
-    update = maximise if run.class2d.do_em else descend
+    update = descend if run.is_gradient(number) else maximise
     model, moments = update(run, old, sums, projections, size_px, len(rows))
     return Iteration(
         number=number,
@@ -89,7 +89,7 @@ def iterate(
         changes=measure_changes(old, particles, model, rows),
         n_left_out=len(rows) - sums.n_weighed,
         batch_size=-1 if len(rows) == n_particles else len(rows),
-        step_size=0.0 if run.class2d.do_em else step_size(number, run.class2d.n_iterations),
+        step_size=step_size(number, run.class2d.n_iterations) if run.is_gradient(number) else 0.0,
         batch_limits=old.batch_limits,
         moments=moments,
     )
@@ -135,9 +135,9 @@ def _log_prior(run: Classifier, old: Iteration, rows: np.ndarray, grid: SearchGr
         mix_units=run.keeps_quirks,
         limit_px=np.inf if run.keeps_quirks or grid is None else run.class2d.offset_range,
     )
-    # A flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
-    n_classes = old.model.n_classes
-    pdf_class = old.model.pdf_class if run.keeps_quirks else np.full(n_classes, 1 / n_classes)
+    # In EM a flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
+    n_classes, is_gradient = old.model.n_classes, run.is_gradient(old.number + 1)
+    pdf_class = old.model.pdf_class if run.keeps_quirks or is_gradient else np.full(n_classes, 1 / n_classes)
     return pose_log_prior(offset_log, pdf_class)
 
 
@@ -156,7 +156,8 @@ def expect_chunk(
         run.xp.asarray(run.images.read(rows)), norm_factor, offset_px, run.mask, run.plane, noise, compared.n_px
     )
     scale, optics_group = old.model.scale_correction[particles.group_index[rows]], particles.optics_group[rows]
-    half = rows % (1 if run.class2d.do_em else N_HALVES)
+    is_gradient = run.is_gradient(old.number + 1)
+    half = rows % (N_HALVES if is_gradient else 1)
     if isinstance(compared, FixedComparison):
         pose = particles.psi_deg[rows], particles.offset_ang[rows] / run.pixel_size_ang
         prior = _log_prior(run, old, rows, None)[:, :, 0]
@@ -173,7 +174,7 @@ def expect_chunk(
         _log_prior(run, old, rows, compared.grid),
         uniform_draws(run.own.random_seed, old.number + 1, rows),
     )
-    return chunk if run.class2d.do_em else in_halves(chunk, half, old.model.n_classes)
+    return in_halves(chunk, half, old.model.n_classes) if is_gradient else chunk
 
 
 def expectation_over(
@@ -186,7 +187,7 @@ def expectation_over(
     """Return all particles, those in `rows` with new assignments, and the sums over these rows."""
     source = old.particles
     particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
-    n_halves = 1 if run.class2d.do_em else N_HALVES
+    n_halves = N_HALVES if run.is_gradient(old.number + 1) else 1
     sums = sums_of(compared, len(old.optics), len(source.group_names), n_halves)
     done, parts = 0, chunks(rows, run.chunk_size)
     for batch in batches(parts):

@@ -27,8 +27,8 @@ _LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER = 2.0, 0.01  # VDAM centres references b
 
 def maximise(
     run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
-) -> tuple[Model, None]:
-    """Return the model of highest posterior probability (EM); there are no moments."""
+) -> tuple[Model, Moments | None]:
+    """Return the model of highest posterior probability (EM); moments of VDAM stay as they were."""
     tau, before = run.class2d.tau_fudge, old.model
     references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
         sums, projections, before.references, tau, size_px, run.n_threads
@@ -37,7 +37,7 @@ def maximise(
     if run.class2d.do_center:
         references = maximisation.centred(references, run.class2d.offset_range)
     found = Stepped(references, before.pdf_class, None, sigma2_reference, data_vs_prior, coverage)
-    return _model(run, before, sums, projections, size_px, found, tau, 0.0), None
+    return _model(run, before, sums, projections, size_px, found, tau, 0.0), old.moments
 
 
 def descend(

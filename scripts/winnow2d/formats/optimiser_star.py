@@ -118,6 +118,7 @@ def _gradient(iteration: Iteration, options: Class2DOptions, own: OwnOptions) ->
         "rlnSgdFinalSubsetSize": int(last),
         "rlnSgdWriteEverySubset": int(own.grad_write_iter),
         "rlnGradCurrentStepsize": float(iteration.step_size),
+        "rlnGradEmIters": 0 if own.compatibility == "relion" else int(own.grad_em_iters),
         "rlnSgdMuFactor": 0.9,
         "rlnSgdClassInactivityThreshold": 0.1,
         "rlnSgdSubsetSize": int(iteration.batch_size),

@@ -17,7 +17,7 @@ def shift_weights(start, shift, weight, first, last, n_shifts):
     Parameters
     ----------
     start, shift, weight : arrays
-        Poses of all groups, see `chunk.weigh_chunk`.
+        Poses of all groups, see `fine.score_fine`.
     """
     xp = array_module(weight)
     begin, end = int(start[first]), int(start[last])
@@ -33,7 +33,7 @@ def add_groups(batch, phases, out, map_classes):
     flat = [part.reshape(-1, n_px) for part in out]
     for groups, images in batch:
         particle, class_index, row, turn, start, shift, weight = groups
-        for part in blocks(len(particle), 12 * n_px):
+        for part in blocks(len(particle), 12 * n_px + 2 * len(phases[0])):
             dense = shift_weights(start, shift, weight, part.start, part.stop, len(phases[0]))
             phase_re, phase_im = dense @ phases[0], dense @ phases[1]
             at = particle[part]
@@ -47,45 +47,6 @@ def add_groups(batch, phases, out, map_classes):
             for targets, sources in rounds(class_index[part] * n_rows + row[part]):
                 for sums, value in zip(flat, values, strict=True):
                     sums[targets] += value[sources]
-
-
-def model_images(groups, refs, phases, images, scale_mask, n_particles):
-    """Return what the poses of a chunk say its images should be.
-
-    Parameters
-    ----------
-    groups : particle, class, row, turn, start, shift, weight
-    refs : (a_re, a_im), each (k, f, p); phases : (re, im), each (4 t, p)
-    images : (x_re, x_im, ctf), each (n, p); scale_mask : (k, p)
-
-    Returns
-    -------
-    model : (re, im, power), each (n, p)
-        Sum of posterior * conj(A) * phase, and of posterior * |A|**2.
-    scale_terms : (g, 2) float64
-        Signal times reference, and reference squared, of every group.
-    """
-    particle, class_index, row, turn, start, shift, weight = groups
-    xp, n_px = array_module(refs[0]), refs[0].shape[-1]
-    model = [xp.zeros((n_particles, n_px), refs[0].dtype) for _ in range(3)]
-    scale_terms = xp.zeros((len(particle), 2))
-    for part in blocks(len(particle), 16 * n_px):
-        i, k, f = particle[part], class_index[part], row[part]
-        dense = shift_weights(start, shift, weight, part.start, part.stop, len(phases[0]))
-        phase_re, phase_im = dense @ phases[0], dense @ phases[1]
-        a_re, a_im = refs[0][k, f], refs[1][k, f]
-        sign = (1 - 2 * turn[part]).astype(a_re.dtype)[:, None]
-        total = dense.sum(axis=1)
-        re = a_re * phase_re + sign * a_im * phase_im
-        im = a_re * phase_im - sign * a_im * phase_re
-        power = a_re**2 + a_im**2
-        mine = (i[None, :] == xp.arange(n_particles)[:, None]).astype(a_re.dtype)
-        for sums, value in zip(model, (re, im, total[:, None] * power), strict=True):
-            sums += mine @ value
-        counted = scale_mask[k] * images[2][i]
-        scale_terms[part, 0] = (counted * (images[0][i] * re - images[1][i] * im)).sum(axis=1)
-        scale_terms[part, 1] = total * (counted * images[2][i] * power).sum(axis=1)
-    return model, scale_terms
 
 
 def rotate(spectra, table, map_classes):
