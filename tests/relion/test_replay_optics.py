@@ -155,8 +155,8 @@ def weights_of_relion_31(monkeypatch):
     """Weigh CTF-premultiplied images by their group's intensity scale twice, as RELION 3.1 does; RELION 5 does once."""
     right = engine_iteration.expect
 
-    def expect(compared, spectra, ctf, scale, optics_group, offset, prior, data_factor):
-        chunk = right(compared, spectra, ctf, scale, optics_group, offset, prior, data_factor)
+    def expect(compared, spectra, ctf, scale, optics_group, offset, prior, draws, data_factor):
+        chunk = right(compared, spectra, ctf, scale, optics_group, offset, prior, draws, data_factor)
         if data_factor is None:
             return chunk
         is_premultiplied = (data_factor != ctf).any(axis=1)
@@ -214,11 +214,11 @@ def shifts_of_relions_cpu_code(monkeypatch):
     """
     right = engine_iteration.compare_with
 
-    def compare_with(projections, grid, plane, *others):
+    def compare_with(projections, grid, plane, *others, **named):
         factor = plane.box_px / BOX
         searched, fine = grid.searched_shifts_px * factor, grid.fine_shifts_px * factor
         wrong = replace(grid, searched_shifts_px=searched, fine_shifts_px=fine)
-        return replace(right(projections, wrong, plane, *others), grid=grid)
+        return replace(right(projections, wrong, plane, *others, **named), grid=grid)
 
     monkeypatch.setattr(engine_iteration, "compare_with", compare_with)
 

@@ -93,7 +93,8 @@ def expected_accuracies(
     rotation_deg, offset_px : (k,) arrays
         In pixels of the model.
     orientability : (k, s) array
-        Share of each shell in the evidence at the angular accuracy; 0 for classes not estimated.
+        Share of each shell in the evidence at the angular accuracy, of all particles together; 0 for classes not
+        estimated, or of which no particle tells an angle within the errors tried.
     """
     n_classes = len(spectra)
     rotation, offset = np.full(n_classes, NOT_ESTIMATED), np.full(n_classes, NOT_ESTIMATED)
@@ -113,14 +114,14 @@ def expected_accuracies(
             )
             angle += ANGLE_ERRORS_DEG[found]
             shift += _shift_error((re**2 + im**2) * weight, probe.plane, bool(is_x)) * probe.model_px
-            of_shells = shell_sums(terms, probe.shell, n_shells)
-            shares += of_shells / max(of_shells.sum(), 1e-30)
+            if terms.sum() > DECISIVE:  # RELION leaves out particles that tell no angle within the errors tried
+                shares += shell_sums(terms, probe.shell, n_shells)
         return angle, shift, shares
 
     results = list(ordered_map(one, range(len(chosen)), n_threads))
     angles, shifts, shares = (np.array(part) for part in zip(*results, strict=True))
     rotation[chosen], offset[chosen] = angles / len(probes), shifts / len(probes)
-    orientability[chosen] = shares / len(probes)
+    orientability[chosen] = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
     return rotation, offset, orientability
 
 

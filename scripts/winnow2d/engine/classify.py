@@ -24,7 +24,7 @@ from .sampling import first_sampling
 from .schedule import first_resolution_shell
 from .source import ImageSource, ImageStack
 from .transfer import Transfer
-from .vdam_schedule import batch_limits, batch_size
+from .vdam_schedule import batch_limits, batch_size, step_size
 
 logger = logging.getLogger(__name__)
 _BATCH = 4  # purpose of random numbers; others stand in iteration.py
@@ -123,11 +123,14 @@ class Classifier:
         n, options = len(self._particles), self.class2d
         if not self.is_gradient(number):
             return np.arange(n)
-        size = batch_size(number, options.n_iterations, n, options.nr_classes, batch_limits(n))
+        limits = self.iteration.batch_limits or batch_limits(n)
+        size = batch_size(number, options.n_iterations, n, options.nr_classes, limits)
         return np.arange(n) if size == n else np.sort(self.rng(_BATCH, number).permutation(n)[:size])
 
     def estimates_accuracies(self, number: int) -> bool:
         """Return whether accuracies are estimated anew in an iteration: always in EM, now and then in VDAM."""
+        if self.keeps_quirks and not self.class2d.dont_skip_align:
+            return False  # RELION leaves them at 0
         is_due = number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
         return is_due or self.class2d.do_em
 
@@ -195,9 +198,13 @@ class Classifier:
             accuracy_offset_ang=np.zeros(n_k),
         )
         sampling = first_sampling(self.class2d, self.pixel_size_ang)
-        moments = None if self.class2d.do_em else first_moments(n_k, self.box_px)
         total, particles = self.class2d.n_iterations, replace(self._particles)
-        return Iteration(0, total, model, particles, self.optics, sampling, Changes(), moments=moments)
+        first = Iteration(0, total, model, particles, self.optics, sampling, Changes())
+        if self.class2d.do_em:
+            return first
+        limits = batch_limits(len(particles))
+        moments = first_moments(n_k, self.box_px)
+        return replace(first, step_size=step_size(0, total), batch_limits=limits, moments=moments)
 
 
 def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions, own: OwnOptions) -> None:

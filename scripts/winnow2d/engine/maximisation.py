@@ -14,6 +14,7 @@ from winnow2d.numerics.masks import positive_centre_of_mass
 from winnow2d.numerics.projector import make_hermitian, reconstruct, signal_to_noise
 from winnow2d.numerics.rotation import padded_shape
 
+from .gridded_sums import GriddedSums
 from .parallel import for_each
 from .projections import Projections
 from .sums import Sums
@@ -38,6 +39,8 @@ def rotate_back(
     rows, columns = padded_shape(box_px)
 
     def turned_back(sums: Sums, projections: Projections) -> tuple[Array, Array]:
+        if isinstance(sums, GriddedSums):  # of fixed poses: there already
+            return sums.grid_data, sums.grid_weight
         unrotated = (sums.data_re, sums.data_im, sums.weight)
         kernels = kernels_of(sums.weight)
         return kernels.rotate_back(unrotated, projections.fine_table, rows * columns, for_each(n_threads))

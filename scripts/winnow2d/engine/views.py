@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .expectation import Comparison
+from .fixed_poses import FixedComparison
 from .geometry import Geometry
 from .projections import Projections
 from .sums import Sums
@@ -24,7 +25,7 @@ class View:
 
     geometry: Geometry
     projections: Projections
-    compared: Comparison
+    compared: Comparison | FixedComparison
     sums: Sums
     ctf2: np.ndarray
 

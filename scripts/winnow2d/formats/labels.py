@@ -39,6 +39,7 @@ NORM_CORRECTION = "rlnNormCorrection"
 LOG_LIKELIHOOD = "rlnLogLikeliContribution"
 MAX_PROBABILITY = "rlnMaxValueProbDistribution"
 N_SIGNIFICANT = "rlnNrOfSignificantSamples"
+SOURCE_IMAGE_NAME = "winnowSourceImageName"  # the name an image came with, where it was given another
 
 
 @dataclass(frozen=True)

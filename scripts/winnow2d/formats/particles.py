@@ -23,7 +23,6 @@ from winnow2d.records import OpticsGroup, Particles
 
 logger = logging.getLogger(__name__)
 
-POSE_DECIMALS = 6
 _JOB_FOLDER = re.compile(r".*?/job\d{3,}/(?=.)")
 
 
@@ -194,7 +193,7 @@ def _check_overrides(frame: pd.DataFrame, group: np.ndarray, optics: list[Optics
 
 
 def table_with_assignments(table: ParticleTable, particles: Particles, number: int) -> ParticleTable:
-    """Return the table with the columns a classification defines; all other cells are kept verbatim.
+    """Return the table with the columns a classification defines, exactly; all other cells are kept verbatim.
 
     Parameters
     ----------
@@ -219,15 +218,15 @@ def table_with_assignments(table: ParticleTable, particles: Particles, number: i
             frame[label] = pd.Series(["0.000000"] * len(frame), dtype=object)
     columns = {
         labels.GROUP_NUMBER: number_column(particles.group_index + 1),
-        labels.ANGLE_PSI: number_column(particles.psi_deg, POSE_DECIMALS),
-        labels.ORIGIN_X: number_column(particles.offset_ang[:, 0], POSE_DECIMALS),
-        labels.ORIGIN_Y: number_column(particles.offset_ang[:, 1], POSE_DECIMALS),
+        labels.ANGLE_PSI: number_column(particles.psi_deg),
+        labels.ORIGIN_X: number_column(particles.offset_ang[:, 0]),
+        labels.ORIGIN_Y: number_column(particles.offset_ang[:, 1]),
         labels.CLASS_NUMBER: number_column(particles.class_index + 1),
-        labels.NORM_CORRECTION: number_column(particles.norm_correction, 9),
+        labels.NORM_CORRECTION: number_column(particles.norm_correction),
     }
     if number > 0:
-        columns[labels.LOG_LIKELIHOOD] = number_column(particles.log_likelihood, POSE_DECIMALS)
-        columns[labels.MAX_PROBABILITY] = number_column(particles.max_probability, 9)
+        columns[labels.LOG_LIKELIHOOD] = number_column(particles.log_likelihood)
+        columns[labels.MAX_PROBABILITY] = number_column(particles.max_probability)
         columns[labels.N_SIGNIFICANT] = number_column(particles.n_significant)
     for label, cells in columns.items():
         frame[label] = pd.Series(cells, dtype=object, index=frame.index)

@@ -19,7 +19,7 @@ from .atomic import replaced
 
 STATE_FILE = "winnow_state.npz"
 _PARTS: dict[str, Any] = {"model": Model, "particles": Particles, "sampling": Sampling, "changes": Changes}
-_SCALARS = ("number", "total", "n_left_out", "batch_size", "step_size")
+_SCALARS = ("number", "total", "n_left_out", "batch_size", "step_size", "batch_limits")
 
 
 def fingerprint(*parts: object) -> str:
@@ -104,5 +104,7 @@ def _iteration(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> Iterat
         )
         records[name] = record(**dict(values))
     optics = [OpticsGroup(**{key: _frozen(value) for key, value in group.items()}) for group in scalars["optics"]]
+    if scalars["batch_limits"] is not None:
+        scalars["batch_limits"] = tuple(scalars["batch_limits"])
     moments = Moments(arrays["moments.first"], arrays["moments.second"]) if "moments.first" in arrays else None
     return Iteration(optics=optics, moments=moments, **records, **{name: scalars[name] for name in _SCALARS})

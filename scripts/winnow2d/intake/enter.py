@@ -12,6 +12,7 @@ import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
+from winnow2d.formats.labels import SOURCE_IMAGE_NAME
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
 from winnow2d.intake.findings import Findings, numbers
@@ -30,8 +31,6 @@ from winnow2d.intake.stacks import (
 from winnow2d.intake.tables import check_tables, numbered_from_one, optics_rows, without_unused_optics
 
 logger = logging.getLogger(__name__)
-
-SOURCE_NAME = "winnowSourceImageName"
 
 
 @dataclass(frozen=True)
@@ -179,8 +178,8 @@ def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: 
     index = column.str.partition("@")[0]
     renamed = index + "@" + pd.Series(new_names[references.stack], index=column.index)
     particles = particles.copy()
-    if SOURCE_NAME not in particles:
-        particles[SOURCE_NAME] = column
+    if SOURCE_IMAGE_NAME not in particles:
+        particles[SOURCE_IMAGE_NAME] = column
     particles["rlnImageName"] = column.where(~is_changed, renamed)
     return particles
 

@@ -17,7 +17,7 @@ _STATE = hashlib.sha256(b"\0".join(path.read_bytes() for path in _SOURCES)).hexd
 _HERE = Path(__file__).parent / "__pycache__"
 _CACHE = _HERE if os.access(_HERE if _HERE.exists() else _HERE.parent, os.W_OK) else Path.home() / ".cache" / "winnow2d"
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(_CACHE / f"compiled-{_STATE}")
+    setattr(numba.config, "CACHE_DIR", str(_CACHE / f"compiled-{_STATE}"))  # noqa: B010 (it has no declared type)
 
 _FREE = {"reassoc", "contract", "nsz"}
 _OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy")
