@@ -10,6 +10,7 @@ import numpy as np
 
 from winnow2d.errors import ConfigError, ImageError
 from winnow2d.numerics.arrays import device_module, real_dtype, to_host
+from winnow2d.numerics.grids import half_plane
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
 
@@ -68,7 +69,7 @@ class Classifier:
         self.class2d, self.own, self.n_threads = class2d, own, n_threads
         self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
         self.geometries, self.geometry_of_optics = geometries_of(optics, class2d.particle_diameter)
-        self.plane, self.mask = self.geometries[0].plane, self.geometries[0].mask  # the model's
+        self.plane, self.mask = half_plane(self.box_px), self.geometries[0].mask  # the model's
         self.dtype = real_dtype(own.precision)
         self.images = ImageSource(stack, len(particles), self.dtype)
         self.keeps_quirks = own.compatibility == "relion"

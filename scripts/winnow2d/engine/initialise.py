@@ -93,8 +93,7 @@ class FirstAverages:
             Pixels of the images, and how they see the model's, where these differ.
         """
         plane = self._plane if plane is None else plane
-        extent = 1.0 if view is None else 1 / np.sqrt(abs(view.matrix[0] * view.matrix[3]))
-        n_px = plane.n_within(self.radius * extent)
+        n_px = plane.n_within(self.radius if view is None else view.own_radius)
         factors = ctf if data_factor is None else data_factor
         psi = self._rng.uniform(0, 360, len(spectra))
         for spectrum, transfer, factor, angle in zip(spectra, ctf, factors, psi, strict=True):
