@@ -185,7 +185,7 @@ def test_premultiplied_images_are_modelled_by_the_square_and_averaged_as_they_ar
 
 
 def test_corrected_images_have_no_transfer_function(particles):
-    """As RELION 5 switches the CTF off for such a group."""
+    """RELION 5 switches CTF correction off altogether where all groups are of this kind."""
     optics = [particles.optics[0], replace(particles.optics[0], is_ctf_corrected=True, is_ctf_premultiplied=True)]
     transfer, own = transfer_of(particles, optics, np.arange(N_PARTICLES) % 2)
     ctf = transfer.ctf(np.arange(4), own)
