@@ -11,7 +11,7 @@ from winnow2d.engine.classify import Classifier
 from winnow2d.engine.iteration import iterate
 from winnow2d.engine.parallel import one_blas_thread
 from winnow2d.engine.transfer import Transfer
-from winnow2d.numerics import fourier
+from winnow2d.numerics import fourier, kernels
 from winnow2d.numerics.aberrations import odd_phase
 from winnow2d.options import OwnOptions
 
@@ -107,6 +107,17 @@ def test_threads_change_no_byte_of_three_geometries(mixed, options):
     assert is_finite(one.model)
 
 
+def test_plain_operations_find_the_same_in_three_geometries(mixed, monkeypatch):
+    """What runs on a GPU, here on numpy."""
+    theirs = classified(*mixed, 3, precision="double")
+    monkeypatch.setitem(kernels.KERNELS, "numpy", kernels.plain)
+    ours = classified(*mixed, 3, precision="double")
+    np.testing.assert_array_equal(ours.particles.class_index, theirs.particles.class_index)
+    np.testing.assert_allclose(ours.particles.offset_ang, theirs.particles.offset_ang, atol=1e-6)
+    np.testing.assert_allclose(ours.model.references, theirs.model.references, atol=1e-4)
+    np.testing.assert_allclose(ours.model.sigma2_noise, theirs.model.sigma2_noise, rtol=1e-5)
+
+
 def test_noise_instead_of_zeros_outside_the_mask(mixed):
     assert is_finite(classified(*mixed, 2, replace(OPTIONS, do_zero_mask=False)).model)
 
@@ -145,6 +156,20 @@ def test_a_group_that_lost_its_particles_keeps_its_noise(mixed):
     found = classified(Mixed([stack.images[row] for row in rows]), without, optics, 2)
     assert is_finite(found.model)
     assert (found.model.sigma2_noise > 0).all()
+
+
+def test_a_group_of_one_particle_has_noise(particles):
+    """Its own image is no mean image to be subtracted."""
+    group = (np.arange(N_PARTICLES) == 5).astype(int)
+    own = replace(particles.particles, optics_group=group)
+    first = classified(particles, own, particles.optics * 2, 0)
+    np.testing.assert_allclose(first.model.sigma2_noise[0], classified_noise(particles), rtol=0.02)
+    assert 0.3 < np.median(first.model.sigma2_noise[1] / first.model.sigma2_noise[0]) < 3
+    assert is_finite(classified(particles, own, particles.optics * 2, 2).model)
+
+
+def classified_noise(particles):
+    return classified(particles, particles.particles, particles.optics, 0).model.sigma2_noise[0]
 
 
 def test_one_geometry_has_one_view_and_converts_nothing(particles):
