@@ -85,3 +85,23 @@ def make_particle_set(
     table = ParticleTable(pd.DataFrame(optics, index=[0]), pd.DataFrame(columns | (extra or {})))
     write_particle_table(path, table)
     return path
+
+
+def make_two_groups(folder, box=24, **columns):
+    """Make a set of 20 particles; those of the second stack have the optics group 9, with a box of its own.
+
+    `box` is that of its images, the table says 24; `columns` are cells of the optics table, one per group.
+    """
+    source = make_particle_set(folder)
+    table = read_particle_table(source)
+    noise = np.random.default_rng(3).normal(size=(N_PER_STACK, box, box))
+    y, x = np.mgrid[:box, :box] - box // 2
+    write_images(Path(folder) / "m1.mrcs", noise + (np.hypot(y, x) < BOX_PX / 4))
+    optics = table.optics.iloc[[0, 0]].reset_index(drop=True)
+    optics = optics.assign(
+        rlnOpticsGroup=["1", "9"], rlnOpticsGroupName=["a", "b"], rlnImageSize=["16", "24"], **columns
+    )
+    groups = ["1"] * N_PER_STACK + ["9"] * N_PER_STACK
+    particles = table.particles.assign(rlnOpticsGroup=groups, rlnMicrographName=[f"{g}.mrc" for g in groups])
+    write_particle_table(source, ParticleTable(optics, particles))
+    return source

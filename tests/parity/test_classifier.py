@@ -95,7 +95,7 @@ def test_plain_operations_are_what_runs(particles, monkeypatch, device):
         plain = getattr(kernels.plain, name)
         monkeypatch.setattr(kernels.plain, name, lambda *a, _f=plain, _n=name: called.add(_n) or _f(*a))
     started = classifier(particles, own=own("single", device))
-    started._iteration = replace(started._iteration_zero(particles.references, np.full(17, 1e-3)))
+    started._iteration = replace(started._iteration_zero(particles.references, np.full((1, 17), 1e-3)))
     iterate(started, started.iteration, started.iteration.sampling)
     assert called == set(kernels.plain.__all__) - {"subtract_models"}  # VDAM's
 

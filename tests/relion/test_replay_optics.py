@@ -16,6 +16,7 @@ import pytest
 
 from replaying import classifier, compare_models, compare_particles, iteration_of, next_after, options_of
 from winnow2d.engine import iteration as engine_iteration
+from winnow2d.engine.classify import Classifier
 from winnow2d.engine.images import transfer_functions
 from winnow2d.formats.mrc import ParticleStack, write_stack
 from winnow2d.formats.particles import (
@@ -24,7 +25,9 @@ from winnow2d.formats.particles import (
     read_particle_table,
     write_particle_table,
 )
+from winnow2d.formats.refinement import read_iteration, write_iteration
 from winnow2d.numerics.grids import half_plane
+from winnow2d.options import OwnOptions
 from winnow2d.records import OpticsGroup
 
 pytestmark = pytest.mark.relion
@@ -246,7 +249,34 @@ def test_two_groups_of_different_noise(tmp_path):
     run_relion(tmp_path)
     ours, theirs = replayed(tmp_path)
     compare(ours, theirs)
+    first = iteration_of(tmp_path / "out" / "run", 0)
+    like = classifier(tmp_path / "out" / "run", tmp_path, first, options_of(particle_diameter=160.0), "double")
+    started = Classifier(like.images, first.particles, first.optics, like.class2d, like.own)
+    np.testing.assert_allclose(started.iteration.model.sigma2_noise, first.model.sigma2_noise, rtol=1e-5)
     assert not np.allclose(ours.model.sigma2_noise[1], ours.model.sigma2_noise[0], rtol=0.1)
+
+
+def test_relion_goes_on_from_our_iteration_of_two_boxes(tmp_path, monkeypatch):
+    """Our files of RELION's iteration 1, with aberrations and two boxes, are files RELION continues from.
+
+    (Even aberrations with two boxes stop RELION 3.1 before its first iteration.)
+    """
+    images = images_of()
+    optics = {"rlnOddZernike": ["[0,0]", ODD_WITH_TILT], "rlnBeamTiltX": ["0", "3"], "rlnBeamTiltY": ["0", "-7"]}
+    write_particles(tmp_path, optics, {}, images, GEOMETRIES["finer pixels"](images[LAST]))
+    run_relion(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    iteration, table = read_iteration("out/run_it001_optimiser.star"), read_particle_table("out/run_it001_data.star")
+    Path("ours").mkdir()
+    options = options_of(nr_classes=3, do_center=False, particle_diameter=160.0)
+    write_iteration("ours/run", iteration, table, options, OwnOptions(), "class2d")
+    command = "relion_refine --continue ours/run_it001_optimiser.star --o ours/run --iter 2 --j 1"
+    done = subprocess.run(command.split(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    after, theirs = read_iteration("ours/run_it002_optimiser.star"), read_iteration("out/run_it002_optimiser.star")
+    for ours, other in zip(after.model.sigma2_noise, theirs.model.sigma2_noise, strict=True):
+        np.testing.assert_allclose(ours[2:20], other[2:20], rtol=0.1)
+    assert after.model.average_max_probability == pytest.approx(theirs.model.average_max_probability, rel=0.2)
 
 
 def test_one_detector_response_changes_nothing_in_relion(tmp_path):

@@ -11,7 +11,7 @@ import mrcfile
 import pytest
 
 import class2d
-from particle_sets import make_particle_set
+from particle_sets import make_particle_set, make_two_groups
 from winnow2d.formats import jobs
 from winnow2d.formats.mrc import split_image_name
 from winnow2d.formats.star import read_star
@@ -100,6 +100,22 @@ def test_unchanged_options_go_on_to_the_same_bytes(run, options):
     said = run(options)
     assert "Going on after iteration 3" in said
     assert "\n3/" not in said
+    assert results() == expected
+
+
+@pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])
+def test_two_boxes_go_on_to_the_same_bytes(run, options):
+    make_two_groups(Path(), rlnBeamTiltX=["0", "0.5"], rlnEvenZernike=["[0]", "[0.1,-2]"])
+    expected = fresh(run, options)
+    model = read_star(JOB / f"run_it{options.n_iterations:03d}_model.star")
+    assert model["model_general"].iloc[0]["rlnNrOpticsGroups"] == "2"
+    for group in (1, 2):
+        assert len(model[f"model_optics_group_{group}"]) == 9  # shells of the first group's box
+    optics = read_star(JOB / f"run_it{options.n_iterations:03d}_data.star")["optics"]
+    assert list(optics["rlnEvenZernike"]) == ["[0]", "[0.1,-2]"]
+    shutil.rmtree(JOB)
+    run(options, stop_after=3)
+    assert "Going on after iteration 3" in run(options)
     assert results() == expected
 
 

@@ -45,12 +45,6 @@ def test_all_reasons_are_told_at_once(particles):
         assert sum(words in problem for problem in problems) == 1
 
 
-def test_corrected_images_ask_for_no_correction(particles):
-    optics = [replace(particles.optics[0], is_ctf_corrected=True)]
-    assert "do_ctf_correction" in problems_of(particles, optics)[0]
-    Classifier(particles, particles.particles, optics, replace(OPTIONS, do_ctf_correction=False), OwnOptions())
-
-
 def test_a_mask_as_large_as_the_box_is_allowed(particles):
     classifier(particles, particle_diameter=128.0)
     assert "128.5" in problems_of(particles, particle_diameter=128.5)[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from particle_sets import make_particle_set, make_table, read_table, write_table
+from particle_sets import make_particle_set, make_table, make_two_groups, read_table, write_table
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.intake.enter import enter_particles
 from winnow2d.intake.rounds import PlannedRound
@@ -202,3 +202,32 @@ def test_an_image_size_missing_in_the_optics_table_is_taken_from_the_stacks(tmp_
     enter_particles(source, project)
     assert list(read_table(project / OUT).optics["rlnImageSize"]) == ["16"]
     assert "16 px was taken from the stacks" in caplog.text
+
+
+def test_groups_of_different_boxes_enter_and_are_numbered(tmp_path, project):
+    assert enter_particles(make_two_groups(tmp_path / "data"), project).n_particles == 20
+    after = read_table(project / OUT)
+    assert list(after.optics["rlnOpticsGroup"]) == ["1", "2"]
+    assert list(after.particles["rlnOpticsGroup"]) == ["1"] * 10 + ["2"] * 10
+
+
+def test_a_stack_must_have_the_box_of_its_group(tmp_path, project):
+    with pytest.raises(ValueError, match="1 of 2 stacks: the box is not 24 px") as caught:
+        enter_particles(make_two_groups(tmp_path / "data", box=16), project)
+    assert "m1.mrcs (16 x 16 px)" in str(caught.value)
+
+
+def test_the_mask_must_fit_into_the_smallest_box(tmp_path, project):
+    source = make_two_groups(tmp_path / "data", rlnImagePixelSize=["2.0", "1.0"])
+    with pytest.raises(ValueError, match=r"30 A is larger than the box \(24 px of 1 A = 24 A\)"):
+        enter_particles(source, project, rounds=[PlannedRound(1, 30.0, 2)])
+    enter_particles(source, project, rounds=[PlannedRound(1, 24.0, 2)])
+
+
+def test_boxes_of_several_groups_are_taken_from_their_stacks(tmp_path, project):
+    source = make_two_groups(tmp_path / "data")
+    table = make_table(source)
+    del table.optics["rlnImageSize"]
+    write_table(source, table)
+    enter_particles(source, project)
+    assert list(read_table(project / OUT).optics["rlnImageSize"]) == ["16", "24"]

@@ -102,3 +102,18 @@ def test_image_names():
             split_image_name(name)
     with pytest.raises(ImageError, match="row 2"):
         ParticleStack(["1@a", "0@a"], ".")
+
+
+def test_a_stack_of_particles_with_several_boxes(tmp_path, rng):
+    small, large = rng.normal(size=(2, 8, 8)), rng.normal(size=(2, 12, 12))
+    write_stack(tmp_path / "a.mrcs", small, 1.0)
+    write_stack(tmp_path / "b.mrcs", large, 1.0)
+    boxes = np.array([8, 12, 8, 12])
+    stack = ParticleStack(["1@a.mrcs", "2@b.mrcs", "2@a.mrcs", "1@b.mrcs"], tmp_path, box_px=boxes)
+    assert stack.box_px == 8
+    np.testing.assert_allclose(stack.read([2, 0]), small[[1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(stack.read([1, 3]), large[[1, 0]], rtol=1e-6)
+    with pytest.raises(ImageError, match="12 x 12 pixels, expected 8 x 8"):
+        stack.read([0, 1])
+    with pytest.raises(ImageError, match="12 x 12 pixels, expected 8 x 8"):
+        ParticleStack(["1@b.mrcs"], tmp_path, box_px=np.array([8])).read([0])

@@ -58,6 +58,30 @@ def test_defaults_are_relions():
     assert len(particles) == 4
 
 
+def test_aberrations_and_magnification_are_read():
+    table = small_table()
+    table.optics = table.optics.assign(
+        rlnBeamTiltX=["0.6", "0"], rlnBeamTiltY=["-1", "0"], rlnOddZernike=["[1.5,0,-2e-1]", "[]"],
+        rlnEvenZernike=["[ 0.1, 2 ]", "[3]"], rlnCtfDataAreCtfPremultiplied=["0", "1"],
+        rlnMagMat00=["1.01", "1"], rlnMagMat01=["0.02", "0"], rlnMagMat10=["0.03", "0"], rlnMagMat11=["0.99", "1"],
+    )  # fmt: skip
+    first, second = particles_from_table(table)[1]
+    assert (first.beam_tilt_mrad, second.beam_tilt_mrad) == ((0.6, -1.0), (0.0, 0.0))
+    assert (first.odd_zernike, second.odd_zernike) == ((1.5, 0.0, -0.2), ())
+    assert (first.even_zernike, second.even_zernike) == ((0.1, 2.0), (3.0,))
+    assert (first.magnification, second.magnification) == ((1.01, 0.02, 0.03, 0.99), (1.0, 0.0, 0.0, 1.0))
+    assert (first.is_ctf_premultiplied, second.is_ctf_premultiplied) == (False, True)
+
+
+def test_aberrations_that_are_no_vectors_are_told():
+    table = small_table()
+    table.optics = table.optics.assign(rlnOddZernike=["1.5", "[1,x]"])
+    with pytest.raises(StarError) as error:
+        particles_from_table(table)
+    assert "row 1: rlnOddZernike is '1.5', expected numbers as in [0.1,-2,0]" in str(error.value)
+    assert "row 2: rlnOddZernike is '[1,x]'" in str(error.value)
+
+
 def test_groups_are_numbered_in_relions_order():
     table = small_table()
     particles, _ = particles_from_table(table)

@@ -11,6 +11,12 @@ from winnow2d.formats.state import STATE_FILE, fingerprint, load_state, save_sta
 from winnow2d.records import Changes, Iteration, Model, Moments, Sampling
 
 BOX_PX, N_CLASSES, N_PARTICLES = 8, 3, 11
+OPTICS = dataclasses.replace(
+    one_optics_group(BOX_PX),
+    beam_tilt_mrad=(1 / 3, -2.0),
+    odd_zernike=(0.1, 1 / 7),
+    magnification=(1.01, 0.0, 0.1, 1.0),
+)
 
 
 def make_iteration(has_moments):
@@ -34,7 +40,7 @@ def make_iteration(has_moments):
         moments = Moments(first.astype(np.complex64), rng.random(shape).astype(np.float32))
     sampling = Sampling(6.0, 1 / 3, 2 / 3, perturbation=-0.1234567890123456)
     return Iteration(
-        7, 25, model, particles, [one_optics_group(BOX_PX)], sampling, Changes(psi_deg=1 / 7), n_left_out=2,
+        7, 25, model, particles, [OPTICS], sampling, Changes(psi_deg=1 / 7), n_left_out=2,
         batch_size=200 if has_moments else -1, step_size=0.9 / 7 if has_moments else 0.0, moments=moments,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from winnow2d.errors import ConfigError, ImageError
 from winnow2d.numerics.arrays import device_module, real_dtype, to_host
+from winnow2d.numerics.grids import half_plane
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
 
@@ -17,7 +18,7 @@ from . import iteration as steps
 from .geometry import Geometry, geometries_of
 from .gradient_step import first_moments
 from .images import half_plane_spectra
-from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate
+from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, positive
 from .masking import masked
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
@@ -68,7 +69,7 @@ class Classifier:
         self.class2d, self.own, self.n_threads = class2d, own, n_threads
         self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
         self.geometries, self.geometry_of_optics = geometries_of(optics, class2d.particle_diameter)
-        self.plane, self.mask = self.geometries[0].plane, self.geometries[0].mask  # the model's
+        self.plane, self.mask = half_plane(self.box_px), self.geometries[0].mask  # the model's
         self.dtype = real_dtype(own.precision)
         self.images = ImageSource(stack, len(particles), self.dtype)
         self.keeps_quirks = own.compatibility == "relion"
@@ -167,11 +168,18 @@ class Classifier:
         averages.add(spectra, to_host(ctf), None if factor is None else to_host(factor), geometry.plane, view)
 
     def _first_noise(self, estimates: list[NoiseEstimate]) -> np.ndarray:
-        """Return the noise power of each optics group (g, s); a group without images has the mean of the others."""
-        geometries = [self.geometries[at] for at in self.geometry_of_optics]
-        noise = np.stack(
-            [part.model_spectrum(estimate.sigma2()) for part, estimate in zip(geometries, estimates, strict=True)]
-        )
+        """Return the noise power of each optics group (g, s); a group without images has the mean of the others.
+
+        The mean image is that of all groups of the commonest geometry: a small group's own would hold its noise.
+        """
+        places = self.geometry_of_optics.tolist()
+        n_images = np.bincount(places, [estimate.n_images for estimate in estimates])
+        commonest = int(n_images.argmax())
+        first, *others = (estimate for estimate, at in zip(estimates, places, strict=True) if at == commonest)
+        in_common = self.geometries[commonest].model_spectrum(first.with_all(others).power_of_mean())
+        noise = np.empty((len(estimates), self.plane.n_shells))
+        for row, estimate, at in zip(noise, estimates, places, strict=True):
+            row[:] = positive((self.geometries[at].model_spectrum(estimate.power()) - in_common) / 2)
         seen = np.array([estimate.n_images > 0 for estimate in estimates])
         noise[~seen] = noise[seen].mean(axis=0)
         return noise

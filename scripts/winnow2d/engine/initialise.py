@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from winnow2d.numerics import fourier
@@ -38,17 +40,38 @@ class NoiseEstimate:
         spectra = fourier.forward(images.astype(np.float64)).reshape(len(images), -1)
         return shell_means(spectra.real**2 + spectra.imag**2, self._shell, self._box // 2 + 1)
 
+    def power(self) -> np.ndarray:
+        """Return the mean power of the images per shell (s,)."""
+        return self._power / max(self.n_images, 1)
+
+    def power_of_mean(self) -> np.ndarray:
+        """Return the power of the mean image per shell (s,): what all images have in common is not noise."""
+        return self._spectrum((self._sum / max(self.n_images, 1))[None])[0]
+
+    def with_all(self, others: Iterable[NoiseEstimate]) -> NoiseEstimate:
+        """Return the estimate of these images and those of others of the same box."""
+        total = NoiseEstimate(self._box)
+        for part in (self, *others):
+            total._power += part._power
+            total._sum += part._sum
+            total.n_images += part.n_images
+        return total
+
     def sigma2(self) -> np.ndarray:
         """Return the noise power per component (s,); shells that come out negative take a neighbour's."""
-        mean_image = self._spectrum((self._sum / max(self.n_images, 1))[None])[0]
-        sigma2 = (self._power / max(self.n_images, 1) - mean_image) / 2
-        for r in range(1, len(sigma2)):
-            if sigma2[r] <= 0:
-                sigma2[r] = sigma2[r - 1]
-        for r in range(len(sigma2) - 2, -1, -1):
-            if sigma2[r] <= 0:
-                sigma2[r] = sigma2[r + 1]
-        return sigma2
+        return positive((self.power() - self.power_of_mean()) / 2)
+
+
+def positive(sigma2: np.ndarray) -> np.ndarray:
+    """Return a spectrum (s,) whose shells that are not above 0 take the value of a neighbour."""
+    sigma2 = sigma2.copy()
+    for r in range(1, len(sigma2)):
+        if sigma2[r] <= 0:
+            sigma2[r] = sigma2[r - 1]
+    for r in range(len(sigma2) - 2, -1, -1):
+        if sigma2[r] <= 0:
+            sigma2[r] = sigma2[r + 1]
+    return sigma2
 
 
 def _rows(box_px: int) -> np.ndarray:
@@ -93,8 +116,7 @@ class FirstAverages:
             Pixels of the images, and how they see the model's, where these differ.
         """
         plane = self._plane if plane is None else plane
-        extent = 1.0 if view is None else 1 / np.sqrt(abs(view.matrix[0] * view.matrix[3]))
-        n_px = plane.n_within(self.radius * extent)
+        n_px = plane.n_within(self.radius if view is None else view.own_radius)
         factors = ctf if data_factor is None else data_factor
         psi = self._rng.uniform(0, 360, len(spectra))
         for spectrum, transfer, factor, angle in zip(spectra, ctf, factors, psi, strict=True):

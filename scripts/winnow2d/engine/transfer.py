@@ -134,7 +134,7 @@ class Transfer:
         for g in turned:
             factor[self._xp.asarray(np.flatnonzero(optics_group == g))] = self._phases[g]
         if mirrored_row:
-            at = np.flatnonzero((plane.kx == 0) & (plane.ky == mirrored_row))
+            at = self._xp.asarray(np.flatnonzero((plane.kx == 0) & (plane.ky == mirrored_row)))
             factor[:, at] = factor[:, at].conj()
         return factor
 
