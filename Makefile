@@ -6,7 +6,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 TEST_ENVIRONMENT := .venv/.test-environment
 
-.PHONY: demo test generated format clean-demo help
+.PHONY: demo test bench bench-growth profile generated format clean-demo help
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -18,6 +18,21 @@ demo: $(ENVIRONMENT)  ## two rounds on 2,000 simulated particles, in ./demo, wit
 
 test: $(TEST_ENVIRONMENT)  ## run every test and every check; the summary is the last lines
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# SETS="d2 c1 PATH:CLASSES:MASK_ANG:SYMMETRY" MODES="em vdam" SEEDS="1 2 3" PEER=none CORES=2 OUT=folder;
+# `python -m benchmarks.compare --help` lists the sets and modes. Nothing changes the machine's BLAS variables.
+BENCHMARK = PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks
+BENCHMARK_OPTIONS = --cores $(CORES) $(if $(MODES),--modes $(MODES)) $(if $(OUT),--out $(OUT))
+
+bench: $(ENVIRONMENT)  ## Winnow and RELION in turn: time, memory, quality (SETS, MODES, SEEDS, PEER, OUT; 10 min)
+	@$(BENCHMARK).compare $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(PEER),--peer $(PEER))
+
+bench-growth: $(ENVIRONMENT)  ## time and memory as particles and classes grow (MODES, OUT; 5 min)
+	@$(BENCHMARK).growth $(BENCHMARK_OPTIONS)
+
+profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
+	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))
 
 generated: $(ENVIRONMENT)  ## make the files that repeat what options.py and pyproject.toml say
 	@$(BIN)/python -m winnow2d.generate

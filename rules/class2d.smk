@@ -1,6 +1,7 @@
 # Averages the particles of a round into classes.
 #
-# REQUIRED INPUTS: the particles.star of the round before, or of the extraction.
+# REQUIRED INPUTS: the particles.star of the round before, or of the extraction; where the round goes on from
+#          an optimiser file (class2d.fn_cont), that file and those it names.
 # OUTPUTS: the five files of the last iteration in Class2D/job{round}1, as RELION writes them. Only these
 #          are declared: Snakemake deletes declared files before it runs a job again, and the earlier
 #          iterations are what an interrupted job goes on from.
@@ -24,11 +25,13 @@ rule class2d:
     resources:
         mem_mb=8000,
         gpu=0,  # a profile's set-resources gives one
-        # these two change no result, and a changed resource runs nothing again
+        # these three change no result, and a changed resource runs nothing again
         device=lambda wildcards: round_of(wildcards).own.device,
         keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,
+        compute=compute_options,
     params:
         options=class2d_options,
         own=own_options,
+        continued=checksum_of_continued,
     script:
         "../scripts/class2d.py"

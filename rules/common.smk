@@ -5,6 +5,7 @@
 # of the earlier ones. The working directory is the RELION project.
 
 import dataclasses
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError
+from winnow2d.option_values import without_result
+from winnow2d.options import Class2DOptions
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
@@ -82,9 +85,43 @@ def of_all_rounds(name):
     return [last_iteration(item.number, name) for item in CONFIG.rounds]
 
 
+def check_continuations():
+    """Refuse, before anything runs, to go on from an optimiser file that is not there."""
+    problems = [
+        f"class2d.fn_cont: {item.class2d.fn_cont} does not exist (round {item.number}); give the path of a "
+        "run_itNNN_optimiser.star, relative to the project directory"
+        for item in CONFIG.rounds
+        if item.class2d.fn_cont and not Path(item.class2d.fn_cont).is_file()
+    ]
+    if problems:
+        raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in problems])
+
+
+check_continuations()
+
+
+def checksum_of_continued(wildcards):
+    """Return the checksum of the optimiser file a round goes on from.
+
+    It is no input of the rule: a file of one of our own jobs would be taken for an output of the same rule, and
+    the job would wait for itself.
+    """
+    path = round_of(wildcards).class2d.fn_cont
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
 def class2d_options(wildcards):
-    """Return the options of a round's classification."""
-    return dataclasses.asdict(round_of(wildcards).class2d)
+    """Return the options of a round's classification, as far as they may change a result."""
+    values = dataclasses.asdict(round_of(wildcards).class2d)
+    return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
+
+
+def compute_options(wildcards):
+    """Return, as JSON, the options of a round's classification that change no result, where they were set."""
+    values = dataclasses.asdict(round_of(wildcards).class2d)
+    default = Class2DOptions()
+    names = [name for name in without_result(Class2DOptions) if values[name] != getattr(default, name)]
+    return json.dumps({name: values[name] for name in names})
 
 
 def diameter_of_round(wildcards):
@@ -108,7 +145,7 @@ def regroup_options(wildcards):
 def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
-    unread = {"stacks_root", *runner.AS_RESOURCES, *(["grad_write_iter"] if item.class2d.do_em else [])}
+    unread = {"stacks_root", *runner.AS_RESOURCES, *(["grad_write_iter", "grad_em_iters"] if item.class2d.do_em else [])}
     return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
 
 

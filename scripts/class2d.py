@@ -4,58 +4,125 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from winnow2d import __version__, runner
+from winnow2d.devices import with_gpu
 from winnow2d.engine.classify import Classifier
+from winnow2d.engine.continuing import continued
+from winnow2d.errors import ConfigError
 from winnow2d.formats.atomic import replaced
+from winnow2d.formats.continuation import read_start
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import ParticleTable, particles_from_table, read_particle_table, sort_by_micrograph
 from winnow2d.formats.refinement import iteration_numbers, remove_iteration, remove_iterations_after, write_iteration
 from winnow2d.formats.state import STATE_FILE, fingerprint, load_state, save_state
+from winnow2d.option_values import unused_of, without_result
+from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration
+
+OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs")
+
+
+def planned_outputs(options: Class2DOptions) -> dict[str, str]:
+    """Return the files of the last iteration that options ask for, by the names of the rule's outputs."""
+    return {name.partition(".")[0]: f"run_it{options.n_iterations:03d}_{name}" for name in OUTPUTS}
+
 
 SPEC = runner.JobSpec(
     type="Class2D",
     nodes={"data": "class2d_data", "optimiser": "class2d_optimiser"},
-    input_nodes={"particles": "particles"},
+    input_nodes={"particles": "particles", "continued": "class2d_optimiser"},
     option_inputs={"fn_img": "particles"},
+    optional_inputs={"fn_cont": "continued"},
+    planned_outputs=planned_outputs,
 )
-# Options that start nothing anew. All but one change no number of an iteration: the total may grow. The device
+# Options that start nothing anew. All but two change no number of an iteration: the total may grow. The device
 # does, in the last digits, as sums are rounded in another order; a run may all the same move to another machine.
-WITHOUT_EFFECT = ("nr_iter_em", "fn_img", "device", "keep_iterations", "grad_write_iter", "stacks_root")
+# Of the optimiser file it goes on from the content counts, and not where it lies.
+WITHOUT_EFFECT = (
+    "nr_iter_em", "fn_img", "fn_cont", "device", "keep_iterations", "grad_write_iter", "stacks_root",
+    *without_result(Class2DOptions),
+)  # fmt: skip
 
 LEFT_OUT_FILE = "left_out.tsv"
 logger = logging.getLogger("winnow2d")
 
 
-def state_mark(job: runner.Job) -> str:
+@dataclass(frozen=True)
+class Task:
+    """What is to be classified, how, and where it begins: anew, or with the iteration of another job."""
+
+    table: ParticleTable
+    options: Class2DOptions
+    own: OwnOptions
+    first: Iteration | None
+    files: tuple[Path, ...]  # of which the content decides the iterations
+
+    def is_own(self, job: runner.Job) -> bool:
+        """Return whether the job goes on from an iteration of its own, as RELION continues a job in its directory."""
+        return self.first is not None and Path(self.options.fn_cont).resolve().parent == job.directory.resolve()
+
+
+def read_task(job: runner.Job) -> Task:
+    """Return the task of a job; where it goes on from an optimiser file, options that RELION keeps are the file's.
+
+    Raises
+    ------
+    ConfigError, StarError, ImageError
+        There is nothing to classify, or the optimiser file does not fit the job.
+    """
+    options, found = job.options, getattr(job.inputs, "particles", None)
+    if options.do_em == options.do_grad:
+        raise ConfigError(f"class2d: do_em and do_grad are both {'on' if options.do_em else 'off'}; choose one.")
+    own = with_gpu(options, job.own)
+    if unused := unused_of(options):
+        logger.info("Without effect here: %s", ", ".join(unused))
+    table = None if found is None else sort_by_micrograph(read_particle_table(found))
+    files = () if found is None else (found,)
+    if not options.fn_cont:
+        if table is None:
+            raise ConfigError("class2d: neither fn_img (particles) nor fn_cont (an optimiser file) is given")
+        return Task(table, options, own, None, files)
+    start = read_start(job.inputs.continued, table, str(found))
+    for name, value in start.kept.items():
+        if getattr(options, name) != value:
+            logger.info("class2d.%s: %s, as in %s, not %s", name, value, options.fn_cont, getattr(options, name))
+    options = dataclasses.replace(options, **start.kept)
+    first = continued(start.iteration, options, options.fn_cont)
+    return Task(start.table, options, own, first, (*files, *start.files))
+
+
+def state_mark(task: Task) -> str:
     """Return the fingerprint of everything that decides the iterations of a job."""
-    options = dataclasses.asdict(job.options) | dataclasses.asdict(job.own)
+    options = dataclasses.asdict(task.options) | dataclasses.asdict(task.own)
     # The schedule of VDAM is stretched over all its mini-batches; EM has no use for their number.
-    ignored = (*WITHOUT_EFFECT, "nr_iter_grad") if job.options.do_em else WITHOUT_EFFECT
+    ignored = (*WITHOUT_EFFECT, "nr_iter_grad", "grad_em_iters") if task.options.do_em else WITHOUT_EFFECT
     effective = {name: value for name, value in options.items() if name not in ignored}
-    return fingerprint(__version__, effective, job.inputs.particles)
+    return fingerprint(__version__, effective, *task.files)
 
 
 class WrittenIterations:
     """The iteration files of a job: all of EM's, of VDAM's the first, every tenth and the last."""
 
-    def __init__(self, job: runner.Job, table: ParticleTable):
-        self._job, self._table = job, table
+    def __init__(self, job: runner.Job, task: Task):
+        self._job, self._task = job, task
 
     def add(self, iteration: Iteration) -> None:
         """Write the files of an iteration if they are wanted, and remove all earlier ones if only the last is."""
-        job, total = self._job, self._job.options.n_iterations
-        number = iteration.number
-        if not (job.options.do_em or number % job.own.grad_write_iter == 0 or number == total):
+        job, options = self._job, self._task.options
+        number, total = iteration.number, options.n_iterations
+        if not (options.do_em or number % job.own.grad_write_iter == 0 or number == total):
             return
         iteration = dataclasses.replace(iteration, total=total)
-        write_iteration(job.stem("run"), iteration, self._table, job.options, job.own, job.command)
+        write_iteration(job.stem("run"), iteration, self._task.table, options, job.own, job.command)
         if job.own.keep_iterations == "last":
+            origin = self._task.first.number if self._task.first and self._task.is_own(job) else -1
             for earlier in iteration_numbers(job.stem("run")):
-                if earlier < number:
+                if earlier < number and earlier != origin:
                     remove_iteration(job.stem("run"), earlier)
 
 
@@ -86,41 +153,50 @@ def tell_of_unusable(job: runner.Job, names: Sequence[str], is_broken: np.ndarra
     return len(rows)
 
 
+def newest_state(job: runner.Job, task: Task, mark: str) -> tuple[Iteration | None, int]:
+    """Return the iteration to go on from (None: begin anew), and up to which one the job's files are this run's."""
+    state, reason = load_state(job.directory, mark)
+    total = task.options.n_iterations
+    if state is not None and state.number > total:
+        state, reason = None, f"it is at iteration {state.number}, beyond the {total} asked for"
+    if state is not None:
+        return state, state.number
+    (job.directory / STATE_FILE).unlink(missing_ok=True)
+    number = 0 if task.first is None else task.first.number
+    if reason:
+        logger.info("Starting from iteration %d, not from the state found: %s", number + 1, reason)
+    return task.first, number if task.is_own(job) else -1
+
+
 def main() -> None:
     """Run the job, from its newest state on."""
     with runner.job(globals(), SPEC) as job:
-        table = sort_by_micrograph(read_particle_table(job.inputs.particles))
-        particles, optics = particles_from_table(table)
-        mark = state_mark(job)
-        state, reason = load_state(job.directory, mark)
-        if state is not None and state.number > job.options.n_iterations:
-            state, reason = None, f"it is at iteration {state.number}, beyond the {job.options.n_iterations} asked for"
-        if state is None:
-            (job.directory / STATE_FILE).unlink(missing_ok=True)
-        if reason:
-            logger.info("Starting from iteration 1, not from the state found: %s", reason)
-        names = list(table.particles["rlnImageName"])
-        stack = ParticleStack(names, root=".", box_px=optics[0].box_px)
-        run = Classifier(stack, particles, optics, job.options, job.own, state, n_threads=job.threads)
-
-        written = WrittenIterations(job, table)
-        remove_iterations_after(job.stem("run"), -1 if state is None else state.number)  # left by another run
-        if state is None:
+        task = read_task(job)
+        particles, optics = particles_from_table(task.table)
+        names = list(task.table.particles["rlnImageName"])
+        boxes = np.array([group.box_px for group in optics])
+        stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
+        mark, total = state_mark(task), task.options.n_iterations
+        first, n_own = newest_state(job, task, mark)
+        run = Classifier(stack, particles, optics, task.options, task.own, first, n_threads=job.threads)
+        remove_iterations_after(job.stem("run"), n_own)  # left by another run
+        if first is not None:
+            origin = f" of {task.options.fn_cont}" if first is task.first else ""
+            logger.info("Going on after iteration %d%s", first.number, origin)
+        written = WrittenIterations(job, task)
+        if first is None or first is not task.first or not task.is_own(job):
             written.add(run.iteration)
-        else:
-            logger.info("Going on after iteration %d", state.number)
-            written.add(state)
+        began, first_number = time.monotonic(), run.iteration.number
         n_unusable = 0
-        began, first = time.monotonic(), run.iteration.number
         while not run.done:
             job.stop_if_aborted()
             iteration = run.update()
             written.add(iteration)
             save_state(job.directory, iteration, mark)
             n_unusable = tell_of_unusable(job, names, run.images.is_broken, n_unusable)
-            per_iteration = (time.monotonic() - began) / (iteration.number - first)
-            left = per_iteration * (job.options.n_iterations - iteration.number)
-            job.progress(iteration.number, job.options.n_iterations, describe(iteration, left))
+            per_iteration = (time.monotonic() - began) / (iteration.number - first_number)
+            left = per_iteration * (total - iteration.number)
+            job.progress(iteration.number, total, describe(iteration, left))
 
 
 if __name__ == "__main__":

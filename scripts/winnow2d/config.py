@@ -18,13 +18,22 @@ import yaml
 
 from winnow2d.errors import ConfigError
 from winnow2d.intake.rounds import misfits, planned
-from winnow2d.options import SECTIONS, Class2DOptions, DemoOptions, ExtractOptions, OwnOptions, SelectOptions
+from winnow2d.option_values import fault_of
+from winnow2d.options import (
+    SECTIONS,
+    Class2DOptions,
+    DemoOptions,
+    ExtractOptions,
+    OwnOptions,
+    SelectOptions,
+)
 
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
 INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
 SUPPORTED_INPUTS = ("particles", "demo")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
+FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
 PROJECT_WIDE = ("stacks_root",)  # own options read before the first round
 
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
@@ -205,10 +214,15 @@ class _Check:
         merged = {}
         for name in ROUND_SECTIONS:
             own_values = self.values(f"{place}: {name}", difference.get(name), SECTIONS[name])
-            merged[name] = SECTIONS[name](**(base[name] | own_values))
+            above = {key: value for key, value in base[name].items() if number == 1 or key not in FIRST_ROUND_ONLY}
+            merged[name] = SECTIONS[name](**(above | own_values))
             for key in PROJECT_WIDE:
                 if name == "own" and key in own_values:
                     self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
+        if merged["class2d"].use_gpu:
+            if merged["own"].device == "cpu":
+                self.problem(f"{place}: class2d.use_gpu: Yes contradicts own.device: cpu; say one of them.")
+            merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         self._algorithm(place, difference, result.class2d)
         if not result.select.do_class_ranker:
@@ -236,18 +250,13 @@ def _value(given: Any, item: dataclasses.Field) -> Any:
     value = _typed(given, type(item.default))
     if facts["is_input"] and value != item.default:
         raise ValueError("the workflow fills this in; name the particles under input.")
-    if facts["refused"] and value != facts["relion_default"]:
+    fault = fault_of(item, value)
+    if fault and facts["choices"]:
         raise ValueError(
-            f"{given!r} is refused, only RELION's default {shown(item.default)} is possible: {facts['refused']}."
+            f"expected one of {', '.join(facts['choices'])}, found {given!r}.{_nearest(str(value), facts['choices'])}"
         )
-    if facts["choices"] and value not in facts["choices"]:
-        near = _nearest(str(value), facts["choices"])
-        raise ValueError(f"expected one of {', '.join(facts['choices'])}, found {given!r}.{near}")
-    unit = f" {facts['unit']}" if facts["unit"] else ""
-    if facts["minimum"] is not None and value < facts["minimum"]:
-        raise ValueError(f"must be at least {facts['minimum']:g}{unit}, found {given!r}.")
-    if facts["maximum"] is not None and value > facts["maximum"]:
-        raise ValueError(f"must be at most {facts['maximum']:g}{unit}, found {given!r}.")
+    if fault:
+        raise ValueError(f"{given!r} {fault}" if facts["refused"] else f"{fault.rstrip('.')}, found {given!r}.")
     return value
 
 
@@ -270,15 +279,6 @@ def _typed(given: Any, kind: type) -> Any:
         if math.isfinite(number) and (kind is float or number == int(number)):
             return kind(number)
     raise ValueError(f"expected {expected}, found {given!r}.")
-
-
-def shown(value: Any) -> str:
-    """Return a value as the config shows it: Yes and No, text in quotes, numbers short."""
-    if isinstance(value, bool):
-        return "Yes" if value else "No"
-    if isinstance(value, str):
-        return value or '""'
-    return f"{value:g}"
 
 
 def _unknown(key: str, known: tuple[str, ...], place: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from winnow2d.options import OwnOptions
 
 # Options of ours that change no result: a rule hands them over as resources, of which a change reruns nothing.
 AS_RESOURCES = ("device", "keep_iterations")
+COMPUTE = "compute"  # likewise, a resource with RELION's options of that kind, as JSON
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,11 @@ class JobSpec:
     nodes : name of an output -> kind of node (`pipeline_star.NODE_KINDS`): particles, class2d_data,
         class2d_optimiser, class_averages
     input_nodes : name of an input -> kind of node, for the edges of the project's graph
-    option_inputs : option variable that names a file -> name of the input it is filled from
+    option_inputs : option variable that names a file -> name of the input it is filled from, or, where no such
+        input was given, that it gives
+    optional_inputs : option variable that may name a file -> name of the input it then gives
+    planned_outputs : options -> name of an output -> file in the job's directory: what a job.star asks for.
+        With it also one that RELION's window wrote can be run.
     is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
     directory : where such work keeps its run.out and provenance.json; ignored for RELION jobs
     """
@@ -43,6 +49,8 @@ class JobSpec:
     nodes: Mapping[str, str] = field(default_factory=dict)
     input_nodes: Mapping[str, str] = field(default_factory=dict)
     option_inputs: Mapping[str, str] = field(default_factory=dict)
+    optional_inputs: Mapping[str, str] = field(default_factory=dict)
+    planned_outputs: Callable[[Any], dict[str, str]] | None = None
     is_relion_job: bool = True
     directory: str = ""
 
@@ -66,6 +74,7 @@ class Request:
     threads: int
     script: Path
     logs: tuple[str, ...] = ()
+    is_from_job_star: bool = False
 
 
 def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
@@ -85,12 +94,23 @@ def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
         request = _from_snakemake(script_globals["snakemake"], spec, script)
     else:
         request = _from_command_line(sys.argv, spec, script)
-    filled = {option: request.job.inputs.get(name) for option, name in spec.option_inputs.items()}
-    filled = {option: path for option, path in filled.items() if isinstance(path, str)}
-    job = request.job
-    if filled:
-        job = dataclasses.replace(job, options=dataclasses.replace(job.options, **filled))
-    return dataclasses.replace(request, job=job)
+    return dataclasses.replace(request, job=_with_inputs(request.job, spec))
+
+
+def _with_inputs(job: JobFile, spec: JobSpec) -> JobFile:
+    """Return a job whose inputs and whose options that name files say the same."""
+    inputs, options = dict(job.inputs), job.options
+    for option, name in spec.option_inputs.items():
+        path = inputs.get(name)
+        if isinstance(path, str):
+            options = dataclasses.replace(options, **{option: path})
+        elif path is None and getattr(options, option):
+            inputs[name] = getattr(options, option)
+    for option, name in spec.optional_inputs.items():
+        inputs.pop(name, None)  # the option says it; what stands in an edited job.star may be older
+        if getattr(options, option):
+            inputs[name] = getattr(options, option)
+    return dataclasses.replace(job, inputs=inputs, options=options)
 
 
 def _check_package(script: Path) -> None:
@@ -116,6 +136,7 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
     outputs, params = _named(snakemake.output), dict(snakemake.params.items())
     directory = _directory_of(outputs, spec)
     options, own = params.pop("options", {}), params.pop("own", {})
+    options = {**options, **json.loads(getattr(snakemake, "resources", {}).get(COMPUTE, "{}"))}
     own = own | {name: value for name, value in getattr(snakemake, "resources", {}).items() if name in AS_RESOURCES}
     where = f"rule {getattr(snakemake, 'rule', directory)}"
     kind = spec.options_type
@@ -162,10 +183,13 @@ def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Req
     os.chdir(path.parents[depth])
     directory = path.parent.relative_to(path.parents[depth])
     head = read_star(path).get("job")  # looked at before the options: another kind of job has others
-    label = spec.process_label if head is None else head.iloc[0].get("rlnJobTypeLabel", "")
+    label = spec.process_label if head is None else jobs.label_of(head.iloc[0])
     if label != spec.process_label:
         raise JobError(f"{directory}/{path.name}: a job of type {label}; {script.name} runs {spec.process_label}")
-    job = jobs.read_job_star(directory / path.name, spec.options_type)
+    job = jobs.read_job_star(directory / path.name, spec.options_type, is_ours=spec.planned_outputs is None)
+    if spec.planned_outputs is not None:
+        outputs = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
+        job = dataclasses.replace(job, outputs=outputs)
     if spec.is_relion_job and _directory_of(job.outputs, spec) != directory:
         raise JobError(f"{directory}/{path.name}: its outputs lie in {_directory_of(job.outputs, spec)}/, not here")
-    return Request(directory, job, max(given.threads, 1), script)
+    return Request(directory, job, max(given.threads, 1), script, is_from_job_star=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from winnow2d.config import INPUTS, ROUND_SECTIONS, shown
+from winnow2d.config import INPUTS, ROUND_SECTIONS
+from winnow2d.option_values import shown
 from winnow2d.options import SECTIONS, DemoOptions, RunOptions
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ def _fields(options: type) -> list[dataclasses.Field]:
 
 
 def _users(options: type) -> list[dataclasses.Field]:
-    """Return the options a user may set: not those the workflow fills in, nor those that are refused."""
-    return [item for item in _fields(options) if not item.metadata["is_input"] and not item.metadata["refused"]]
+    """Return the options a user sets: not those the workflow fills in, nor those refused or without effect."""
+    hidden = ("is_input", "refused", "unused")
+    return [item for item in _fields(options) if not any(item.metadata[fact] for fact in hidden)]
 
 
 def _label(item: dataclasses.Field) -> str:
@@ -98,7 +100,7 @@ def manual() -> str:
     lines = ["# Options", "", "Generated from `scripts/winnow2d/options.py` by `make generated`; do not edit.", ""]
     lines += [
         "Keys and meanings are RELION's. An option with a reason in the last column is accepted at RELION's",
-        "default and refused otherwise.",
+        "default and refused otherwise, unless it begins with *changes nothing*: then any value is taken.",
     ]
     for name, options in {**SECTIONS, "demo": DemoOptions}.items():
         lines += ["", f"## `{name if name != 'demo' else 'input: {demo: ...}'}`", "", f"{TITLES[name]}.", ""]
@@ -110,6 +112,7 @@ def manual() -> str:
                 "" if bounds == " to " else (bounds.rstrip("to ") + " or more" if bounds.endswith("to ") else bounds)
             )
             remark = "filled in by the workflow" if facts["is_input"] else facts["refused"]
+            remark = f"changes nothing: {facts['unused']}" if facts["unused"] else remark
             cells = (f"`{item.name}`", shown(item.default), _label(item), facts["tab"], bounds, remark)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -120,6 +123,8 @@ def _property(item: dataclasses.Field) -> dict[str, Any]:
     told: dict[str, Any] = {"type": _KINDS[type(item.default)], "description": _label(item), "default": item.default}
     if facts["refused"]:
         told |= {"const": facts["relion_default"], "description": f"{_label(item)}. Fixed: {facts['refused']}"}
+    if facts["unused"]:
+        told["description"] = f"{_label(item)}. Changes nothing: {facts['unused']}"
     if facts["choices"]:
         told["enum"] = list(facts["choices"])
     if facts["minimum"] is not None:

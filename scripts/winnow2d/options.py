@@ -21,16 +21,18 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     refused: str = "",
+    unused: str = "",
     relion_default: Any = None,
     is_input: bool = False,
 ) -> Any:
     """Return a dataclass field that carries what a reader must know of an option.
 
-    `refused` is the reason any other value than RELION's default is refused; `relion_default` is set
-    where our default differs from RELION's; `is_input` marks files the workflow fills in, not the user.
+    `refused` is the reason any other value than RELION's default is refused; `unused` the reason why any value
+    is taken and changes nothing; `relion_default` is set where our default differs from RELION's; `is_input`
+    marks files the workflow fills in, not the user.
     """
     facts: dict[str, Any] = dict(label=label, tab=tab, unit=unit, minimum=minimum, maximum=maximum)
-    facts |= dict(choices=choices, refused=refused, is_input=is_input)
+    facts |= dict(choices=choices, refused=refused, unused=unused, is_input=is_input)
     facts["relion_default"] = default if relion_default is None else relion_default
     return dataclasses.field(default=default, metadata=facts)
 
@@ -38,6 +40,8 @@ def option(
 _IO = "Winnow streams its images by itself"
 _PROFILE = "threads and processes belong to the profile, e.g. --set-threads class2d=8"
 _QUEUE = "queues belong to the profile (snakemake --profile)"
+_ONLY_QUEUE = "only with do_queue"
+_ONLY_HELIX = "only with do_helix"
 _HELIX = "helical segments are not supported"
 _WINDOW = "this kind of Select job is not part of the rounds; run it in RELION"
 
@@ -47,10 +51,10 @@ class RunOptions:
     """Fields every RELION job window has."""
 
     do_queue: bool = option(False, "Submit to queue?", "Running", refused=_QUEUE)
-    queuename: str = option("openmpi", "Queue name", "Running", refused=_QUEUE)
-    qsub: str = option("sbatch", "Queue submit command", "Running", refused=_QUEUE)
-    qsubscript: str = option("", "Standard submission script", "Running", refused=_QUEUE)
-    min_dedicated: int = option(1, "Minimum dedicated cores per node", "Running", refused=_QUEUE)
+    queuename: str = option("openmpi", "Queue name", "Running", unused=_ONLY_QUEUE)
+    qsub: str = option("sbatch", "Queue submit command", "Running", unused=_ONLY_QUEUE)
+    qsubscript: str = option("", "Standard submission script", "Running", unused=_ONLY_QUEUE)
+    min_dedicated: int = option(1, "Minimum dedicated cores per node", "Running", unused=_ONLY_QUEUE)
     other_args: str = option("", "Additional arguments", "Running", refused="Winnow has no hidden arguments")
 
 
@@ -59,7 +63,7 @@ class Class2DOptions(RunOptions):
     """RELION's 2D classification job."""
 
     fn_img: str = option("", "Input images STAR file", "I/O", is_input=True)
-    fn_cont: str = option("", "Continue from here", "I/O", refused="continuing another job is not supported yet")
+    fn_cont: str = option("", "Continue from here (run_itNNN_optimiser.star)", "I/O")
     do_ctf_correction: bool = option(True, "Do CTF-correction?", "CTF")
     ctf_intact_first_peak: bool = option(False, "Ignore CTFs until first peak?", "CTF")
     nr_classes: int = option(1, "Number of classes", "Optimisation", minimum=1, maximum=2000)
@@ -76,28 +80,26 @@ class Class2DOptions(RunOptions):
     do_zero_mask: bool = option(True, "Mask individual particles with zeros?", "Optimisation")
     highres_limit: float = option(-1.0, "Limit resolution E-step to (-1 = no limit)", "Optimisation", unit="A")
     do_center: bool = option(True, "Center class averages?", "Optimisation")
-    dont_skip_align: bool = option(
-        True, "Perform image alignment?", "Sampling", refused="classification without alignment is not supported yet"
-    )
+    dont_skip_align: bool = option(True, "Perform image alignment?", "Sampling")
     psi_sampling: float = option(6.0, "In-plane angular sampling", "Sampling", unit="degrees", minimum=0.1, maximum=90)
     offset_range: float = option(5.0, "Offset search range", "Sampling", unit="px", minimum=0, maximum=100)
     offset_step: float = option(1.0, "Offset search step", "Sampling", unit="px", minimum=0.05, maximum=50)
     allow_coarser: bool = option(False, "Allow coarser sampling?", "Sampling")
     do_helix: bool = option(False, "Classify 2D helical segments?", "Helix", refused=_HELIX)
-    helical_tube_outer_diameter: float = option(200.0, "Tube diameter", "Helix", unit="A", refused=_HELIX)
-    do_bimodal_psi: bool = option(True, "Do bimodal angular searches?", "Helix", refused=_HELIX)
-    range_psi: float = option(6.0, "Angular search range - psi", "Helix", unit="degrees", refused=_HELIX)
-    do_restrict_xoff: bool = option(True, "Restrict helical offsets to rise?", "Helix", refused=_HELIX)
-    helical_rise: float = option(4.75, "Helical rise", "Helix", unit="A", refused=_HELIX)
-    do_parallel_discio: bool = option(True, "Use parallel disc I/O?", "Compute", refused=_IO)
-    nr_pool: int = option(3, "Number of pooled particles", "Compute", refused=_IO)
-    do_preread_images: bool = option(False, "Pre-read all particles into RAM?", "Compute", refused=_IO)
-    scratch_dir: str = option("", "Copy particles to scratch directory", "Compute", refused=_IO)
-    do_combine_thru_disc: bool = option(False, "Combine iterations through disc?", "Compute", refused=_IO)
-    use_gpu: bool = option(False, "Use GPU acceleration?", "Compute", refused="say own: {device: gpu}")
-    gpu_ids: str = option("", "Which GPUs to use", "Compute", refused="say own: {device: gpu}")
-    nr_mpi: int = option(1, "Number of MPI procs", "Running", refused=_PROFILE)
-    nr_threads: int = option(1, "Number of threads", "Running", refused=_PROFILE)
+    helical_tube_outer_diameter: float = option(200.0, "Tube diameter", "Helix", unit="A", unused=_ONLY_HELIX)
+    do_bimodal_psi: bool = option(True, "Do bimodal angular searches?", "Helix", unused=_ONLY_HELIX)
+    range_psi: float = option(6.0, "Angular search range - psi", "Helix", unit="degrees", unused=_ONLY_HELIX)
+    do_restrict_xoff: bool = option(True, "Restrict helical offsets to rise?", "Helix", unused=_ONLY_HELIX)
+    helical_rise: float = option(4.75, "Helical rise", "Helix", unit="A", unused=_ONLY_HELIX)
+    do_parallel_discio: bool = option(True, "Use parallel disc I/O?", "Compute", unused=_IO)
+    nr_pool: int = option(3, "Number of pooled particles", "Compute", unused=_IO)
+    do_preread_images: bool = option(False, "Pre-read all particles into RAM?", "Compute", unused=_IO)
+    scratch_dir: str = option("", "Copy particles to scratch directory", "Compute", unused=_IO)
+    do_combine_thru_disc: bool = option(False, "Combine iterations through disc?", "Compute", unused=_IO)
+    use_gpu: bool = option(False, "Use GPU acceleration? (own.device: gpu)", "Compute")
+    gpu_ids: str = option("", "Which GPUs to use (0:1 or 0,1; the first one is)", "Compute")
+    nr_mpi: int = option(1, "Number of MPI procs", "Running", unused=_PROFILE)
+    nr_threads: int = option(1, "Number of threads", "Running", unused=_PROFILE)
 
     @property
     def n_iterations(self) -> int:
@@ -201,6 +203,9 @@ class OwnOptions:
         "Keep RELION's known quirks (relion) or correct them (none)",
         "Winnow",
         choices=("none", "relion"),
+    )
+    grad_em_iters: int = option(
+        5, "VDAM iterations, the last ones, that are full EM iterations (RELION: 0)", "Winnow", minimum=0
     )
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)

@@ -17,7 +17,11 @@ Array = Any  # a numpy or cupy array; shapes stand in the docstrings
 
 @dataclass(frozen=True)
 class OpticsGroup:
-    """One row of data_optics."""
+    """One row of data_optics.
+
+    Zernike coefficients are in rad, in RELION's order, at frequencies in 1/A; see `numerics.aberrations`.
+    `magnification` are the elements 00, 01, 10, 11 of the matrix that frequencies are multiplied by.
+    """
 
     name: str
     voltage_kv: float
@@ -27,6 +31,10 @@ class OpticsGroup:
     box_px: int
     is_ctf_premultiplied: bool = False
     is_ctf_corrected: bool = False
+    beam_tilt_mrad: tuple[float, float] = (0.0, 0.0)  # x, y
+    odd_zernike: tuple[float, ...] = ()
+    even_zernike: tuple[float, ...] = ()
+    magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass
@@ -111,10 +119,10 @@ class Changes:
 
     psi_deg: float = 999.0
     offset_ang: float = 999.0
-    class_fraction: float = 9.99
+    class_fraction: float = 9999999.0
     smallest_psi_deg: float = 999.0
     smallest_offset_ang: float = 999.0
-    smallest_class_fraction: float = 9999999.0
+    smallest_class_fraction: float = 9999999.0  # a whole number, as RELION keeps it
     iterations_without_resolution_gain: int = 0
     iterations_without_assignment_change: int = 0
     best_resolution_per_ang: float = 0.0
@@ -142,6 +150,7 @@ class Iteration:
     n_left_out: int = 0  # particles without a finite weight: they kept their pose
     batch_size: int = -1  # particles looked at in a mini-batch; -1: all
     step_size: float = 0.0  # of VDAM's gradient
+    batch_limits: tuple[int, int] | None = None  # VDAM's first and last batch size; None: by their number
     moments: Moments | None = None  # VDAM only
 
 

@@ -33,6 +33,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shlex
 import shutil
 import signal
 import sys
@@ -84,7 +86,7 @@ class Job:
     inputs, outputs : Path, or list of Path where the rule names a list, by name: `job.inputs.particles`
     params : the rule's other params by name
     threads : int
-    command : "python scripts/class2d.py Class2D/job011/job.star", the command that runs it again
+    command : "python ../winnow/scripts/class2d.py Class2D/job011/job.star": what runs it again, from the project
     """
 
     def __init__(self, request: Request, spec: JobSpec):
@@ -98,7 +100,8 @@ class Job:
         self.outputs = SimpleNamespace(**{name: _paths(value) for name, value in request.job.outputs.items()})
         self.params = SimpleNamespace(**request.job.params)
         self.threads = request.threads
-        self.command = f"python scripts/{request.script.name} {self.name}job.star"
+        script = os.path.relpath(request.script.resolve(), Path.cwd().resolve())
+        self.command = shlex.join(["python", script, f"{self.name}job.star"])
         self._request = request
         self._spec = spec
         self._lock = JobLock(self.directory)
@@ -143,7 +146,8 @@ class Job:
         logs = [Path(log) for log in self._request.logs]
         if self._spec.is_relion_job:
             inside = [log.relative_to(self.directory) for log in logs if log.is_relative_to(self.directory)]
-            jobs.check_directory_is_free(self.directory, [path.as_posix() for path in inside])
+            known = [path.as_posix() for path in inside] + ["job.star"] * self._request.is_from_job_star
+            jobs.check_directory_is_free(self.directory, known)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
 

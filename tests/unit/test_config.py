@@ -95,7 +95,11 @@ def test_both_algorithms_are_an_error():
         ({"class2d": {"do_em": True, "tau_fudge": None}}, "class2d.tau_fudge: expected a number, found nothing."),
         ({"class2d": {"do_em": 3}}, "class2d.do_em: expected Yes or No, found 3."),
         ({"class2d": {"do_em": True, "psi_sampling": 91}}, "must be at most 90 degrees, found 91."),
-        ({"class2d": {"do_em": True, "use_gpu": True}}, "say own: {device: gpu}"),
+        ({"class2d": {"do_em": True, "do_helix": True}}, "helical segments are not supported"),
+        (
+            {"class2d": {"do_em": True, "use_gpu": True}, "own": {"device": "cpu"}},
+            "round 1: class2d.use_gpu: Yes contradicts own.device: cpu",
+        ),
         ({"class2d": {"do_em": True, "fn_img": "a.star"}}, "class2d.fn_img: the workflow fills this in"),
         ({"extract": {"do_rescale": True}}, "extract.do_rescale: True is refused"),
         ({"own": {"device": "gpus"}}, "expected one of auto, cpu, gpu, found 'gpus'. Did you mean 'gpu'?"),

@@ -36,8 +36,8 @@ def test_the_listed_options_are_a_config_of_defaults():
     assert check_config(listed) == check_config(named)
 
 
-def test_the_listing_leaves_out_what_is_refused():
-    assert "use_gpu" not in listed_options()["class2d"]
+def test_the_listing_leaves_out_what_is_refused_or_changes_nothing():
+    assert {"do_helix", "nr_pool", "fn_img"}.isdisjoint(listed_options()["class2d"])
 
 
 def test_the_demo_fits_the_schema_and_is_accepted():
@@ -53,7 +53,7 @@ def test_the_demo_fits_the_schema_and_is_accepted():
         {"input": {"demo": {}, "particles": "a.star"}},
         {"input": {"demo": {}}, "class2d": {"nr_clases": 3}},
         {"input": {"demo": {}}, "class2d": {"nr_classes": 0}},
-        {"input": {"demo": {}}, "class2d": {"use_gpu": True}},
+        {"input": {"demo": {}}, "class2d": {"do_helix": True}},
         {"input": {"demo": {}}, "rounds": [{"extract": {}}]},
     ],
 )

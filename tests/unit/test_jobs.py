@@ -68,11 +68,11 @@ def test_job_star_not_ours_is_refused(tmp_path):
 
 def test_all_bad_options_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
-        jobs.options_from(Class2DOptions, {"nr_clases": "5", "nr_classes": "2.5", "use_gpu": "Yes"}, "here")
+        jobs.options_from(Class2DOptions, {"nr_clases": "5", "nr_classes": "2.5", "do_helix": "Yes"}, "here")
     assert len(caught.value.problems) == 3
     assert "unknown option nr_clases" in caught.value.problems[0]
     assert "a whole number" in caught.value.problems[1]
-    assert "device: gpu" in caught.value.problems[2]
+    assert "helical segments" in caught.value.problems[2]
 
 
 def test_note_has_relions_shape_and_grows(tmp_path):

@@ -102,7 +102,7 @@ def test_assignments_are_written_and_the_rest_stays(tmp_path):
     untouched = ["rlnImageName", "rlnMicrographName", "rlnDefocusU", "foreignText", "rlnAngleRot"]
     pd.testing.assert_frame_equal(back.particles[untouched], table.particles[untouched])
     assert back.particles["rlnClassNumber"].tolist() == ["1", "2", "3", "0"]
-    assert back.particles["rlnAnglePsi"].tolist() == ["1.234568", "-180.190000", "0.000000", "3.000000"]
+    assert back.particles["rlnAnglePsi"].tolist() == ["1.23456789", "-180.19", "0.0", "3.0"]
     assert list(back.particles.columns)[:7] == list(table.particles.columns)
     assert "rlnMaxValueProbDistribution" not in table_with_assignments(table, particles, 0).particles
     table.particles = table.particles.iloc[:3]

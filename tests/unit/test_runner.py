@@ -72,7 +72,9 @@ def test_job_that_succeeds(particles):
         assert (job.options.nr_classes, job.options.fn_img, job.own.random_seed) == (5, "particles.star", 3)
         assert job.inputs.particles == Path("particles.star")
         assert job.params.extra == [1]
-        assert job.command == "python scripts/class2d.py Class2D/job011/job.star"
+        _, script, file = job.command.split()
+        assert Path(script).resolve() == SCRIPT
+        assert file == "Class2D/job011/job.star"
         assert not job.abort_requested
         assert status() == "Running"
         assert (job.directory / ".winnow_lock").exists()
@@ -345,7 +347,7 @@ def test_real_snakemake_runs_a_script(particles, monkeypatch):
     assert answer.returncode == 0, answer.stderr
     n_classes, fn_img, rerun, inputs = json.loads(Path(DATA).read_text())
     assert (n_classes, fn_img) == (4, "particles.star")
-    assert rerun == "python scripts/class2d.py Class2D/job011/job.star"
+    assert rerun == "python repository/scripts/class2d.py Class2D/job011/job.star"
     assert inputs["none"] == []
     assert status() == "Succeeded"
     assert "Class2D/job011/ Succeeded" in Path("logs/class2d.log").read_text()

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from winnow2d.numerics.arrays import to_host
-from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.rotation import rotation_table
+from winnow2d.numerics.kernels.accuracy import first_decisive_angle
+from winnow2d.numerics.rotation import GridView, padded_shape
 from winnow2d.numerics.shells import shell_sums
 
 from .parallel import ordered_map
-from .projections import rotated
 
 N_PARTICLES = 10
 NOT_ESTIMATED = 999.0
 DECISIVE = -np.log(0.01)  # log-likelihood ratio at which an error counts as seen
 _ANGLE_STEPS = ((0.2, 0.05), (1, 0.1), (2, 0.2), (5, 0.5), (10, 1), (20, 2), (np.inf, 5))
 _SHIFT_STEPS = ((1, 0.1), (2, 0.2), (5, 0.5), (np.inf, 1))
-_BLOCK = 12  # errors tried at a time
 
 
 def _errors(steps: tuple[tuple[float, float], ...], last: float) -> np.ndarray:
@@ -35,12 +34,47 @@ ANGLE_ERRORS_DEG = _errors(_ANGLE_STEPS, 30.0)
 SHIFT_ERRORS_PX = _errors(_SHIFT_STEPS, 10.0)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A particle that errors are tried on.
+
+    Attributes
+    ----------
+    weight : (p,) array
+        CTF**2 / sigma2, 0 at the origin.
+    plane, view : pixels of its image, and how they see the references
+    shell : (p,) int array
+        Shell of the model of each pixel.
+    model_px : float
+        Its pixel size in pixels of the model.
+    """
+
+    psi_deg: float
+    weight: np.ndarray
+    plane: HalfPlane
+    view: GridView | None
+    shell: np.ndarray
+    model_px: float
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        return padded_shape(self.plane.box_px if self.view is None else self.view.box_px)
+
+    def seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where the model is seen, kx and ky (p,), and the weights there: 0 beyond what it has."""
+        n_px = len(self.weight)
+        kx, ky = self.plane.kx[:n_px].astype(np.float64), self.plane.ky[:n_px].astype(np.float64)
+        if self.view is None:
+            return kx, ky, self.weight
+        weight = np.where(self.view.sees(kx, ky, False), self.weight, 0.0)
+        return *self.view.seen_at(kx, ky), weight
+
+
 def expected_accuracies(
     spectra: np.ndarray,
     usable: np.ndarray,
-    psi_deg: np.ndarray,
-    weights: np.ndarray,
-    plane: HalfPlane,
+    probes: Sequence[Probe],
+    n_shells: int,
     rng: np.random.Generator,
     n_threads: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,74 +86,50 @@ def expected_accuracies(
         Padded half spectra of the references, on any device; everything else is numpy's, as the work is.
     usable : (k,) bool array
         Classes to estimate; the others get 999.
-    psi_deg : (i,) array
-        Angles of a few particles.
-    weights : (i, p) array
-        CTF**2 / sigma2 of these particles, 0 at the origin.
+    probes : a few particles
 
     Returns
     -------
     rotation_deg, offset_px : (k,) arrays
+        In pixels of the model.
     orientability : (k, s) array
-        Share of each shell in the evidence at the angular accuracy; 0 for classes not estimated.
+        Share of each shell in the evidence at the angular accuracy, of all particles together; 0 for classes not
+        estimated, or of which no particle tells an angle within the errors tried.
     """
-    n_px, n_classes = weights.shape[1], len(spectra)
+    n_classes = len(spectra)
     rotation, offset = np.full(n_classes, NOT_ESTIMATED), np.full(n_classes, NOT_ESTIMATED)
-    orientability = np.zeros((n_classes, plane.n_shells))
+    orientability = np.zeros((n_classes, n_shells))
     chosen = np.flatnonzero(usable)
-    if not len(chosen) or not len(psi_deg):
+    if not len(chosen) or not len(probes):
         return rotation, offset, orientability
-    spectra = to_host(spectra)
-    along_x = rng.random((len(psi_deg), len(chosen))) < 0.5
-    angles, shifts = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for i, psi in enumerate(psi_deg):
-        found, terms, reference = _angular_errors(spectra[chosen], psi, weights[i], plane, n_threads)
-        angles += found
-        shifts += _shift_errors(reference, weights[i], plane, along_x[i])
-        shares = shell_sums(terms, plane.shell[:n_px], plane.n_shells)
-        orientability[chosen] += shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
-    rotation[chosen], offset[chosen] = angles / len(psi_deg), shifts / len(psi_deg)
-    return rotation, offset, orientability / len(psi_deg)
+    spectra = to_host(spectra)[chosen]
+    along_x = rng.random((len(probes), len(chosen))) < 0.5
+
+    def one(c: int) -> tuple[float, float, np.ndarray]:
+        angle, shift, shares = 0.0, 0.0, np.zeros(n_shells)
+        for probe, is_x in zip(probes, along_x[:, c], strict=True):
+            kx, ky, weight = probe.seen()
+            found, terms, (re, im) = first_decisive_angle(
+                spectra[c], probe.padded_shape, kx, ky, weight, probe.psi_deg, ANGLE_ERRORS_DEG, DECISIVE
+            )
+            angle += ANGLE_ERRORS_DEG[found]
+            shift += _shift_error((re**2 + im**2) * weight, probe.plane, bool(is_x)) * probe.model_px
+            if terms.sum() > DECISIVE:  # RELION leaves out particles that tell no angle within the errors tried
+                shares += shell_sums(terms, probe.shell, n_shells)
+        return angle, shift, shares
+
+    results = list(ordered_map(one, range(len(chosen)), n_threads))
+    angles, shifts, shares = (np.array(part) for part in zip(*results, strict=True))
+    rotation[chosen], offset[chosen] = angles / len(probes), shifts / len(probes)
+    orientability[chosen] = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
+    return rotation, offset, orientability
 
 
-def _angular_errors(
-    spectra: np.ndarray, psi: float, weight: np.ndarray, plane: HalfPlane, n_threads: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per class the first decisive angular error, the evidence per pixel there, and the reference at psi."""
-    n_px, n_classes = len(weight), len(spectra)
-
-    def run(function: object, items: range) -> Iterator[object]:
-        return iter(list(ordered_map(function, items, n_threads)))  # type: ignore[arg-type]
-
-    def at(errors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        re, im = rotated(spectra[rows], rotation_table(plane, n_px, psi + errors, np.dtype(np.float64)), run)
-        return re + 1j * im
-
-    reference = at(np.zeros(1), np.arange(n_classes))
-    found, terms = np.full(n_classes, ANGLE_ERRORS_DEG[-1]), np.zeros((n_classes, n_px))
-    open_rows = np.arange(n_classes)
-    for start in range(0, len(ANGLE_ERRORS_DEG), _BLOCK):
-        errors = ANGLE_ERRORS_DEG[start : start + _BLOCK]
-        difference = at(errors, open_rows) - reference[open_rows]
-        evidence = (difference.real**2 + difference.imag**2) * (weight / 2)
-        seen = evidence.sum(axis=-1) > DECISIVE
-        first = np.where(seen.any(axis=1), seen.argmax(axis=1), len(errors) - 1)
-        found[open_rows], terms[open_rows] = errors[first], evidence[np.arange(len(first)), first]
-        open_rows = open_rows[~seen.any(axis=1)]
-        if not len(open_rows):
-            break
-    return found, terms, reference[:, 0]
-
-
-def _shift_errors(reference: np.ndarray, weight: np.ndarray, plane: HalfPlane, along_x: np.ndarray) -> np.ndarray:
-    """Return per class the first decisive shift error in px, along x or y."""
-    n_px, errors = len(weight), SHIFT_ERRORS_PX
-    power = (reference.real**2 + reference.imag**2) * (weight / 2)
-    zero = np.zeros_like(errors)
-    evidence = np.empty((len(reference), len(errors)))
-    for axis, rows in ((0, np.flatnonzero(along_x)), (1, np.flatnonzero(~along_x))):
-        shifts = np.stack([errors, zero] if axis == 0 else [zero, errors], axis=-1)
-        turned = shift_phases(plane.kx[:n_px], plane.ky[:n_px], shifts, plane.box_px)
-        evidence[rows] = power[rows] @ (np.abs(1 - turned) ** 2).T
+def _shift_error(power: np.ndarray, plane: HalfPlane, along_x: bool) -> float:
+    """Return the first decisive shift error in px, along x or y, of a reference of weighted power (p,)."""
+    k = (plane.kx if along_x else plane.ky)[: len(power)]
+    of_index = np.bincount(np.abs(k), power, minlength=1)
+    turns = np.arange(len(of_index)) / plane.box_px * SHIFT_ERRORS_PX[:, None]
+    evidence = (2 * np.sin(np.pi * turns) ** 2) @ of_index  # half of |1 - exp(2 pi i turns)|**2
     seen = evidence > DECISIVE
-    return errors[np.where(seen.any(axis=1), seen.argmax(axis=1), len(errors) - 1)]
+    return float(SHIFT_ERRORS_PX[seen.argmax() if seen.any() else -1])

@@ -13,7 +13,7 @@ import numpy as np
 from winnow2d.numerics import fourier
 from winnow2d.numerics.kernels import gradient
 from winnow2d.numerics.masks import fill_solvent, soft_circle
-from winnow2d.numerics.projector import EDGE_PX, grid_shells, padded_spectra
+from winnow2d.numerics.projector import EDGE_PX, grid_shells
 from winnow2d.numerics.rotation import PAD, padded_shape
 
 
@@ -74,15 +74,12 @@ def stepped(
     reference: np.ndarray, first: np.ndarray, second: np.ndarray, step: float, tau2_fudge: float, radius: int
 ) -> np.ndarray:
     """Return one reference (y, x) moved by a gradient step, not yet centred or flattened."""
-    box, reach = reference.shape[-1], PAD * radius
-    rows, columns = padded_shape(box)
-    (squared, shell), halves = _grids(box), (first[0], first[1])
-    spectrum = padded_spectra(reference[None].astype(np.float64), radius, correct_gridding=False)[0]
-    spectrum = spectrum.reshape(rows, columns)
+    box, reach, rows = reference.shape[-1], PAD * radius, padded_shape(reference.shape[-1])[0]
+    (squared, shell), halves, signs = _grids(box), (first[0], first[1]), fourier.centre_signs(rows)
+    spectrum = fourier.forward(fourier.pad(reference.astype(np.float64), rows)) * (signs * PAD**2)
     follow = gradient.trust(halves, spectrum, tau2_fudge, squared, shell, reach, int(shell.max()) + 1)
     gradient.step_spectrum(spectrum, halves, second, follow, step, squared, shell, reach)
-    half = spectrum[:, : columns - 1] * fourier.centre_signs(rows)
-    image = fourier.crop(fourier.inverse(half, rows), box) / PAD**2
+    image = fourier.crop(fourier.inverse(spectrum * signs, rows), box) / PAD**2
     return fill_solvent(image, _box_mask(box))
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from winnow2d.errors import ConfigError, JobError, WinnowError
 from winnow2d.formats.star import format_float, read_star, write_star
+from winnow2d.option_values import fault_of, option_value
 from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions, SelectOptions
 
 OPTIONS_OF_TYPE: dict[str, type] = {"Extract": ExtractOptions, "Class2D": Class2DOptions, "Select": SelectOptions}
@@ -39,7 +40,7 @@ EXIT_FILES = {
 }
 
 _JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
-_RELION_31_ONLY = ("nr_iter",)  # variables job.star holds for RELION 3.1 alone
+_RELION_31_ONLY = ("nr_iter", "do_fast_subsets")  # variables job.star holds for RELION 3.1 alone
 
 logger = logging.getLogger(__name__)
 
@@ -80,29 +81,6 @@ def option_text(value: Any) -> str:
     return str(value)
 
 
-def option_value(kind: type, value: Any, name: str) -> Any:
-    """Return a value, which may be RELION's text, in the type of its option.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read as that type.
-    """
-    try:
-        if kind is bool:
-            if isinstance(value, str):
-                return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[value.lower()]
-            return bool(value)
-        if kind is int:
-            if float(value) != int(float(value)):
-                raise ValueError
-            return int(float(value))
-        return kind(value)
-    except (KeyError, ValueError, TypeError):
-        expected = {bool: "Yes or No", int: "a whole number", float: "a number"}.get(kind, "text")
-        raise ConfigError(f"option {name}: expected {expected}, found '{value}'") from None
-
-
 def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
     """Return the frozen dataclass `kind` with the given values, each in its type; the rest at its default.
 
@@ -115,13 +93,13 @@ def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
     Raises
     ------
     ConfigError
-        Unknown variables, values of the wrong type, or values of options that are not supported.
+        Unknown variables, values of the wrong type or out of bounds, values that are not supported.
     """
     hints = typing.get_type_hints(kind)
-    facts = {entry.name: entry.metadata for entry in dataclasses.fields(kind)}
+    items = {item.name: item for item in dataclasses.fields(kind)}
     problems, good = [], {}
     for name, value in values.items():
-        if name not in facts:
+        if name not in items:
             problems.append(f"{where}: unknown option {name}")
             continue
         try:
@@ -129,9 +107,8 @@ def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
         except ConfigError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
             continue
-        refused = facts[name].get("refused")
-        if refused and good[name] != facts[name]["relion_default"]:
-            problems.append(f"{where}: option {name} is not supported at '{option_text(good[name])}': {refused}")
+        fault = fault_of(items[name], good[name])
+        problems += [f"{where}: option {name}: {option_text(good[name])} {fault}"] if fault else []
     if problems:
         raise ConfigError(*problems)
     return kind(**good)
@@ -139,7 +116,8 @@ def options_from(kind: type, values: Mapping[str, Any], where: str) -> Any:
 
 def write_job_star(path: str | Path, job: JobFile) -> None:
     """Write job.star; the same job gives the same bytes."""
-    head: dict[str, Any] = {"rlnJobTypeLabel": job.label, "rlnJobIsContinue": 0, "rlnJobIsTomo": 0}
+    is_continued = bool(getattr(job.options, "fn_cont", ""))
+    head: dict[str, Any] = {"rlnJobTypeLabel": job.label, "rlnJobIsContinue": int(is_continued), "rlnJobIsTomo": 0}
     if job.type_number is not None:
         head["rlnJobType"] = job.type_number
     blocks: dict[str, Any] = {"job": head}
@@ -176,13 +154,20 @@ def _path_rows(paths: Mapping[str, str | list[str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["winnowName", "winnowPath", "winnowIsList"], dtype=object)
 
 
-def read_job_star(path: str | Path, kind: type | None) -> JobFile:
-    """Return the job a job.star of ours describes.
+def label_of(head: pd.Series) -> str:
+    """Return the type of the job whose table `job` is given; RELION 3.1 has a number for it."""
+    numbers = {str(number): LABEL_OF_TYPE[name] for name, number in NUMBER_OF_TYPE.items()}
+    return str(head.get("rlnJobTypeLabel", numbers.get(head.get("rlnJobType", ""), "")))
+
+
+def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> JobFile:
+    """Return the job a job.star describes.
 
     Parameters
     ----------
     path : path
     kind : the options dataclass of the job type, or None
+    is_ours : False if it may be one of RELION's window, which has no inputs and outputs
 
     Raises
     ------
@@ -192,25 +177,28 @@ def read_job_star(path: str | Path, kind: type | None) -> JobFile:
         Its options or its tables cannot be read.
     """
     tables = read_star(path)
-    missing = [name for name in ("job", "winnow_outputs") if name not in tables]
+    needed = ("job", "winnow_outputs") if is_ours else ("job",)
+    missing = [name for name in needed if name not in tables]
     if missing:
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
         )
     values = _mapping(tables.get("joboptions_values"))
+    if "do_em" not in values and "nr_iter" in values:  # RELION 3.1 knows EM alone
+        values |= {"do_em": "Yes", "do_grad": "No", "nr_iter_em": values["nr_iter"]}
     for name in _RELION_31_ONLY:
         values.pop(name, None)
     head = tables["job"].iloc[0]
     own = _mapping(tables.get("winnow_own"))
     return JobFile(
-        label=head.get("rlnJobTypeLabel", ""),
+        label=label_of(head),
         type_number=int(head["rlnJobType"]) if "rlnJobType" in head else None,
         options=None if kind is None else options_from(kind, values, str(path)),
         own=options_from(OwnOptions, own, str(path)),
         inputs=_paths(tables.get("winnow_inputs")),
-        outputs=_paths(tables["winnow_outputs"]),
+        outputs=_paths(tables.get("winnow_outputs")),
         params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
-        own_names=tuple(sorted(own)),
+        own_names=tuple(sorted(own)) if "winnow_outputs" in tables else OWN_NAMES,
     )
 
 

@@ -1,12 +1,11 @@
 """run_itNNN_optimiser.star: the options of a run, its changes so far, and the names of its other files.
 
-The labels are those of RELION 3.1 and 5 together, so that both read and continue it. The gradient flags stay
-0: with them RELION asks for moment files, which hold its own state of the algorithm.
+The labels are those of RELION 3.1 and 5 together, so that both read and continue it. The gradient flags are
+on for VDAM alone: with them RELION asks for moment files.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -107,18 +106,22 @@ _FIXED: dict[str, Any] = {
 }
 
 
-def _gradient(iteration: Iteration, options: Class2DOptions) -> dict[str, Any]:
+def _gradient(iteration: Iteration, options: Class2DOptions, own: OwnOptions) -> dict[str, Any]:
     """Return what differs between EM and VDAM; without moments no program may take the files for VDAM's."""
     if iteration.moments is None:
         return {}
+    first, last = iteration.batch_limits or (-1, -1)
     return {
         "rlnDoGradientRefine": True,
-        "rlnDoStochasticGradientDescent": True,
+        "rlnDoStochasticGradientDescent": iteration.number > 0,  # RELION turns it on with the first step
+        "rlnSgdInitialSubsetSize": int(first),
+        "rlnSgdFinalSubsetSize": int(last),
+        "rlnSgdWriteEverySubset": int(own.grad_write_iter),
         "rlnGradCurrentStepsize": float(iteration.step_size),
+        "rlnGradEmIters": 0 if own.compatibility == "relion" else int(own.grad_em_iters),
         "rlnSgdMuFactor": 0.9,
         "rlnSgdClassInactivityThreshold": 0.1,
         "rlnSgdSubsetSize": int(iteration.batch_size),
-        "rlnMaximumSignificantPoses": 5 * options.nr_classes,
     }
 
 
@@ -143,7 +146,7 @@ def optimiser_blocks(
         "rlnCurrentIteration": int(iteration.number),
         "rlnNumberOfIterations": int(iteration.total),
     }
-    chosen = _gradient(iteration, options) | {
+    chosen = _gradient(iteration, options, own) | {
         "rlnRandomSeed": int(own.random_seed),
         "rlnParticleDiameter": float(options.particle_diameter),
         "rlnDoZeroMask": bool(options.do_zero_mask),
@@ -161,7 +164,6 @@ def optimiser_blocks(
 def _progress(iteration: Iteration) -> dict[str, Any]:
     """Return the labels that tell how far the run has come."""
     changes = iteration.changes
-    smallest = finite_or(float(changes.smallest_class_fraction), _MOST_CLASS_CHANGES)
     return {
         "rlnNumberOfIterWithoutResolutionGain": int(changes.iterations_without_resolution_gain),
         "rlnBestResolutionThusFar": float(changes.best_resolution_per_ang),
@@ -173,15 +175,14 @@ def _progress(iteration: Iteration) -> dict[str, Any]:
         "rlnChangesOptimalClasses": finite_or(float(changes.class_fraction), _MOST_CLASS_CHANGES),
         "rlnSmallestChangesOrientations": finite_or(float(changes.smallest_psi_deg), NOT_ESTIMATED),
         "rlnSmallestChangesOffsets": finite_or(float(changes.smallest_offset_ang), NOT_ESTIMATED),
-        # RELION keeps this one as an integer
-        "rlnSmallestChangesClasses": int(min(math.ceil(smallest), _MOST_CLASS_CHANGES)),
+        "rlnSmallestChangesClasses": int(min(changes.smallest_class_fraction, _MOST_CLASS_CHANGES)),
     }
 
 
 def _best(accuracies: np.ndarray) -> float:
-    """Return the smallest finite accuracy of the classes, 999 where none is estimated."""
+    """Return the smallest accuracy of the classes, 999 where none is estimated (at iteration 0 all stand at 0)."""
     values = np.asarray(accuracies, dtype=np.float64)
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values) & (values > 0)]
     return float(values.min()) if len(values) else NOT_ESTIMATED
 
 
@@ -200,7 +201,7 @@ def changes_from_table(table: pd.DataFrame, where: str) -> Changes:
     return Changes(
         psi_deg=value("rlnChangesOptimalOrientations", 999.0),
         offset_ang=value("rlnChangesOptimalOffsets", 999.0),
-        class_fraction=value("rlnChangesOptimalClasses", 9.99),
+        class_fraction=value("rlnChangesOptimalClasses", float(_MOST_CLASS_CHANGES)),
         smallest_psi_deg=value("rlnSmallestChangesOrientations", 999.0),
         smallest_offset_ang=value("rlnSmallestChangesOffsets", 999.0),
         smallest_class_fraction=value("rlnSmallestChangesClasses", float(_MOST_CLASS_CHANGES)),
@@ -208,3 +209,38 @@ def changes_from_table(table: pd.DataFrame, where: str) -> Changes:
         iterations_without_assignment_change=int(value("rlnNumberOfIterWithoutChangingAssignments", 0)),
         best_resolution_per_ang=value("rlnBestResolutionThusFar", 0.0),
     )
+
+
+KEPT = {
+    "do_ctf_correction": "rlnDoCorrectCtf",
+    "ctf_intact_first_peak": "rlnDoIgnoreCtfUntilFirstPeak",
+    "do_zero_mask": "rlnDoZeroMask",
+    "highres_limit": "rlnHighresLimitExpectation",
+}
+
+
+def kept_options(table: pd.DataFrame, where: str) -> dict[str, Any]:
+    """Return the options that a run which goes on takes from the optimiser file; RELION asks for none of them anew.
+
+    Raises
+    ------
+    StarError
+        If one of them is missing or no number.
+    """
+    numbers = {name: number_of(table, label, where=where) for name, label in KEPT.items()}
+    return {name: number if name == "highres_limit" else bool(number) for name, number in numbers.items()}
+
+
+def gradient_state(table: pd.DataFrame, where: str) -> dict[str, Any]:
+    """Return what an optimiser file tells of VDAM: size of the mini-batch, its limits (None: none), and the step."""
+
+    def value(label: str, default: float) -> float:
+        return finite_or(number_of(table, label, default, where=where), default)
+
+    limits = int(value("rlnSgdInitialSubsetSize", -1)), int(value("rlnSgdFinalSubsetSize", -1))
+    is_gradient = value("rlnDoGradientRefine", 0) != 0  # RELION 3.1 has defaults of another algorithm here
+    return {
+        "batch_size": int(value("rlnSgdSubsetSize", -1)),
+        "batch_limits": limits if is_gradient and min(limits) > 0 else None,
+        "step_size": value("rlnGradCurrentStepsize", 0.0),
+    }

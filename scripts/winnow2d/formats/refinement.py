@@ -17,7 +17,7 @@ from winnow2d.formats.cells import number_of, text_of
 from winnow2d.formats.model_star import MOMENT_FILES, model_blocks, model_from_blocks
 from winnow2d.formats.moments import read_moments, write_first_moments, write_second_moments
 from winnow2d.formats.mrc import ParticleStack, split_image_name, write_stack
-from winnow2d.formats.optimiser_star import TABLE, changes_from_table, optimiser_blocks
+from winnow2d.formats.optimiser_star import TABLE, changes_from_table, gradient_state, optimiser_blocks
 from winnow2d.formats.particles import (
     ParticleTable,
     particles_from_table,
@@ -144,17 +144,14 @@ def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
     """
     path = Path(optimiser_path)
     optimiser = _tables(path, TABLE)[TABLE]
-    files = {
-        label: _find(text_of(optimiser, label, where=str(path)), path)
-        for label in ("rlnModelStarFile", "rlnExperimentalDataStarFile")
-    }
+    files = _named_files(optimiser, path)
     number = int(number_of(optimiser, "rlnCurrentIteration", where=str(path)))
-    particles, optics = particles_from_table(read_particle_table(files["rlnExperimentalDataStarFile"]))
-    blocks = _model_tables(files["rlnModelStarFile"])
-    classes, model_path = blocks["model_classes"], files["rlnModelStarFile"]
+    particles, optics = particles_from_table(read_particle_table(files["data"]))
+    blocks = _model_tables(files["model"])
+    classes, model_path = blocks["model_classes"], files["model"]
     names = _image_names(classes, "rlnReferenceImage", model_path, path)
     references = ParticleStack(names).read(np.arange(len(names)))
-    model = model_from_blocks(blocks, references, particles, len(optics), str(files["rlnModelStarFile"]))
+    model = model_from_blocks(blocks, references, particles, len(optics), str(files["model"]))
     has_moments = set(MOMENT_FILES) <= set(classes.columns)
     return Iteration(
         number=number,
@@ -162,9 +159,9 @@ def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
         model=model,
         particles=particles,
         optics=optics,
-        sampling=_sampling(optimiser, number, path),
+        sampling=_sampling(files.get("sampling")),
         changes=changes_from_table(optimiser, str(path)),
-        batch_size=int(number_of(optimiser, "rlnSgdSubsetSize", -1, where=str(path))),
+        **gradient_state(optimiser, str(path)),
         moments=_moments(classes, model, model_path, path) if has_moments else None,
     )
 
@@ -214,12 +211,41 @@ def _image_names(classes: pd.DataFrame, label: str, model_path: Path, optimiser_
     return [f"{number + 1}@{found[file]}" for number, file in pairs]
 
 
-def _sampling(optimiser: pd.DataFrame, number: int, path: Path) -> Sampling:
+def _sampling(file: Path | None) -> Sampling:
     """Return the search grid of an iteration; iteration 0 has none."""
-    if number == 0:
-        return Sampling(0.0, 0.0, 0.0)
-    file = _find(text_of(optimiser, "rlnOrientSamplingStarFile", where=str(path)), path)
-    return sampling_from_blocks(read_star(file), str(file))
+    return Sampling(0.0, 0.0, 0.0) if file is None else sampling_from_blocks(read_star(file), str(file))
+
+
+def _named_files(optimiser: pd.DataFrame, path: Path) -> dict[str, Path]:
+    """Return the tables an optimiser file names: model, data and, but for iteration 0, sampling."""
+    named = {"model": "rlnModelStarFile", "data": "rlnExperimentalDataStarFile"}
+    if int(number_of(optimiser, "rlnCurrentIteration", where=str(path))) > 0:
+        named["sampling"] = "rlnOrientSamplingStarFile"
+    return {kind: _find(text_of(optimiser, label, where=str(path)), path) for kind, label in named.items()}
+
+
+def files_of_iteration(optimiser_path: str | os.PathLike) -> dict[str, Path]:
+    """Return the files an optimiser file and its model name, as they are found from here; see `read_iteration`.
+
+    Returns
+    -------
+    files : dict
+        model, data; sampling unless it is iteration 0; classes1 and, of VDAM, further files of images.
+
+    Raises
+    ------
+    StarError
+        One is missing, or the tables that name them are broken.
+    """
+    path = Path(optimiser_path)
+    files = _named_files(_tables(path, TABLE)[TABLE], path)
+    classes = read_class_table(files["model"])
+    images: dict[Path, None] = {}
+    for label in ("rlnReferenceImage", *MOMENT_FILES):
+        if label in classes.columns:
+            names = _image_names(classes, label, files["model"], path)
+            images |= dict.fromkeys(Path(name.partition("@")[2]) for name in names)
+    return files | {f"classes{number}": file for number, file in enumerate(images, start=1)}
 
 
 def _find(name: str, optimiser_path: Path) -> Path:

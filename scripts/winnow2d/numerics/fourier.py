@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -38,6 +39,7 @@ def _transforms(array: Array) -> ModuleType:
     return scipy.fft if xp is np else xp.fft
 
 
+@lru_cache(maxsize=8)
 def centre_signs(box_px: int, xp: ModuleType = np) -> Array:
     """Return (-1)**(kx + ky) on the half spectrum, (y, x // 2 + 1), made by module `xp`."""
     return xp.where((xp.arange(box_px)[:, None] + xp.arange(box_px // 2 + 1)) % 2 == 1, -1.0, 1.0)

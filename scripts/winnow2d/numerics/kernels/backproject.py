@@ -29,12 +29,12 @@ def add_groups(order, particle, row, turn, start, shift, weight, images, phases,
     for g in order:
         s, e = start[g], start[g + 1]
         add_phases(shift[s:e], weight[s:e], phases[0], phases[1], n_px, phase_re, phase_im)
-        total = weight[s] * 0
+        total = weight.dtype.type(0)
         for j in range(s, e):
             total += weight[j]
         u_re, u_im, power = images[0][particle[g]], images[1][particle[g]], images[2][particle[g]]
         sum_re, sum_im, sum_weight = out[0][row[g]], out[1][row[g]], out[2][row[g]]
-        sign = u_re[0] * 0 + (1 if turn[g] == 0 else -1)
+        sign = u_re.dtype.type(1 if turn[g] == 0 else -1)
         for p in range(n_px):
             sum_re[p] += u_re[p] * phase_re[p] - u_im[p] * phase_im[p]
             sum_im[p] += sign * (u_re[p] * phase_im[p] + u_im[p] * phase_re[p])

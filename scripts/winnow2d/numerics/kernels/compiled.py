@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
+
+# What is compiled holds parts of other files, but numba looks only at a function's own: so each state of the
+# folder has a cache of its own. Beside the sources, or in the user's cache if these are not to be written.
+_SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+_STATE = hashlib.sha256(b"\0".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
+_HERE = Path(__file__).parent / "__pycache__"
+_CACHE = _HERE if os.access(_HERE if _HERE.exists() else _HERE.parent, os.W_OK) else Path.home() / ".cache" / "winnow2d"
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    setattr(numba.config, "CACHE_DIR", str(_CACHE / f"compiled-{_STATE}"))  # noqa: B010 (it has no declared type)
 
 _FREE = {"reassoc", "contract", "nsz"}
 _OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy")

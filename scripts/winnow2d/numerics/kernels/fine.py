@@ -23,8 +23,8 @@ def _shift_rows(y_re, y_im, phase_re, phase_im, t, n_px, row_re, row_im):
 @inlined
 def _products(a, b, row, n_px, out):
     """Write out[0, j] = sum(a * row[j]) and out[1, j] = sum(b * row[j]) for four rows, two angles at a time."""
-    s0 = s1 = s2 = s3 = a[0] * 0
-    u0 = u1 = u2 = u3 = a[0] * 0
+    s0 = s1 = s2 = s3 = a.dtype.type(0)
+    u0 = u1 = u2 = u3 = a.dtype.type(0)
     r0, r1, r2, r3 = row[0], row[1], row[2], row[3]
     for p in range(n_px):
         s0 += a[p] * r0[p]
@@ -41,10 +41,10 @@ def _products(a, b, row, n_px, out):
 
 @inlined
 def _half_power(weight, a_re, a_im, n_px):
-    total = weight[0] * 0
+    total = weight.dtype.type(0)
     for p in range(n_px):
         total += weight[p] * (a_re[p] * a_re[p] + a_im[p] * a_im[p])
-    return 0.5 * total
+    return total * weight.dtype.type(0.5)
 
 
 @inlined
@@ -73,7 +73,7 @@ def _score(ids, shape, y_re, y_im, power, refs, phases, n_px, scale, log_prior, 
                 _products(a_im[k, 2 * h], a_im[k, 2 * h + 1], row_im[part], n_px, imaginary[t])
         for a in range(2):
             f = 2 * h + a
-            offset = scale * scale * _half_power(power, a_re[k, f], a_im[k, f], n_px)
+            offset = np.float64(scale * scale * _half_power(power, a_re[k, f], a_im[k, f], n_px))
             for turn in range(2):
                 start = n_poses
                 sign = scale if turn == 0 else -scale
@@ -82,7 +82,7 @@ def _score(ids, shape, y_re, y_im, power, refs, phases, n_px, scale, log_prior, 
                         for j in range(4):
                             shift[n_poses] = 4 * t + j
                             value[n_poses] = (
-                                scale * real[t, a, j] + sign * imaginary[t, a, j] - offset + log_prior[k, t]
+                                np.float64(scale * real[t, a, j] + sign * imaginary[t, a, j]) - offset + log_prior[k, t]
                             )
                             n_poses += 1
                 if n_poses > start:

@@ -1,6 +1,6 @@
 """One class's gradient step on the padded Fourier grid: its moments, how far each shell is trusted, the step.
 
-Grids are half spectra of the padded box: spectra and sums (2 N, N + 2), moments (2 N, N + 1), origin at [0, 0].
+Grids are half spectra of the padded box, origin at [0, 0]: spectra and moments (2 N, N + 1), sums (2 N, N + 2).
 `squared` and `shell`, both (2 N, N + 2), are |u|**2 and the shell of every pixel; `reach` is the largest |u|.
 """
 
@@ -67,8 +67,8 @@ def trust(first, spectrum, tau2_fudge, squared, shell, reach, n_shells):
         for x in range(first[0].shape[1]):
             if squared[y, x] <= reach * reach:
                 s = shell[y, x]
-                noise[s] += abs(np.complex128(first[0][y, x]) - np.complex128(first[1][y, x]))
-                signal[s] += abs(spectrum[y, x])
+                noise[s] += np.sqrt(np.float64(_power(first[0][y, x] - first[1][y, x])))
+                signal[s] += np.sqrt(_power(spectrum[y, x]))
                 counts[s] += 1
     follow = np.zeros(n_shells)
     for s in range(n_shells):
@@ -86,7 +86,7 @@ def step_spectrum(spectrum, first, second, follow, step, squared, shell, reach):
     """
     for y in range(spectrum.shape[0]):
         for x in range(spectrum.shape[1]):
-            if squared[y, x] > reach * reach or x == first[0].shape[1]:
+            if squared[y, x] > reach * reach:
                 spectrum[y, x] = 0
                 continue
             phi = follow[shell[y, x]]

@@ -25,8 +25,7 @@ def add_phases(shifts, weights, phase_re, phase_im, n_px, out_re, out_im):
 def _add_model(a_re, a_im, turn, phase_re, phase_im, weight, model, n_px):
     """Add a group's posterior * conj(A) * phase and posterior * |A|**2 to the model (re, im, power) of its class."""
     m_re, m_im, m_power = model
-    zero = a_re[0] * 0
-    sign, weight = zero + (1 if turn == 0 else -1), zero + weight
+    sign, weight = a_re.dtype.type(1 if turn == 0 else -1), a_re.dtype.type(weight)
     for p in range(n_px):
         m_re[p] += a_re[p] * phase_re[p] + sign * a_im[p] * phase_im[p]
         m_im[p] += a_re[p] * phase_im[p] - sign * a_im[p] * phase_re[p]
@@ -36,7 +35,7 @@ def _add_model(a_re, a_im, turn, phase_re, phase_im, weight, model, n_px):
 @inlined
 def _add_scale(model, image, ctf, mask, n_px, out):
     """Add signal times reference, and reference squared, of one class to the particle's scale sums."""
-    cross, square = image[0][0] * 0, image[0][0] * 0
+    cross, square = ctf.dtype.type(0), ctf.dtype.type(0)
     for p in range(n_px):
         factor = mask[p] * ctf[p]
         cross += factor * (image[0][p] * model[0][p] - image[1][p] * model[1][p])

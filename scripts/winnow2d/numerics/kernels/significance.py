@@ -73,7 +73,7 @@ def _tops(s1, s2, offset, log_prior, scale, two_fold, tops):
     best = -np.inf
     for t in range(n_t):
         for k in range(n_k):
-            top = s1[t, k, 0] * 0 - np.float32(3e38)
+            top = s1.dtype.type(-3e38)
             if two_fold:
                 for h in range(n_h):
                     top = max(top, scale * (s1[t, k, h] + abs(s2[t, k, h])) - offset[k, h])
@@ -85,24 +85,29 @@ def _tops(s1, s2, offset, log_prior, scale, two_fold, tops):
     return best
 
 
-@inlined
+@without_nan
 def _total(s1, s2, offset, log_prior, scale, two_fold, log_span, best, tops):
-    """Return the sum of all weights relative to the best, but for those below exp(-log_span)."""
+    """Return the sum of the weights relative to the best, and how many they are.
+
+    Only (shift, class) blocks whose best lies within `log_span` count; in them, whatever is further below than
+    that is taken for exp(-log_span), which changes nothing that float64 arithmetic would show.
+    """
     n_t, n_k, n_h = s1.shape
-    total = 0.0
+    total, n_blocks = 0.0, 0
     for t in range(n_t):
         for k in range(n_k):
             if tops[t, k] <= best - log_span:
                 continue
             shift = log_prior[k, t] - best
+            n_blocks += 1
             for h in range(n_h):
                 base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
-                second = np.float64(scale * s2[t, k, h])
-                one = min(base + second, 0.0)
-                total += exponential(one) if one > -log_span else 0.0
-                other = min(base - second, 0.0)
-                total += exponential(other) if two_fold and other > -log_span else 0.0
-    return total
+                total += exponential(max(min(base + np.float64(scale * s2[t, k, h]), 0.0), -log_span))
+            if two_fold:
+                for h in range(n_h):
+                    base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
+                    total += exponential(max(min(base - np.float64(scale * s2[t, k, h]), 0.0), -log_span))
+    return total, n_blocks * n_h * (2 if two_fold else 1)
 
 
 @inlined
@@ -118,6 +123,8 @@ def _candidates(s1, s2, offset, log_prior, scale, two_fold, span, best, tops, fo
                 for h in range(n_h):
                     base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
                     second = np.float64(scale * s2[t, k, h])
+                    if base + abs(second) <= -span:
+                        continue
                     for turn in range(2 if two_fold else 1):
                         value = base + (second if turn == 0 else -second)
                         if value > -span:
@@ -131,7 +138,7 @@ def _candidates(s1, s2, offset, log_prior, scale, two_fold, span, best, tops, fo
 
 @inlined
 def _is_finite(values):
-    total = values[0] * 0
+    total = values.dtype.type(0)
     for p in range(len(values)):
         total += abs(values[p])
     return np.isfinite(total)
@@ -169,8 +176,6 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
     n, n_t, n_k, n_h = products[0].shape
     n_poses = 2 * n_t * n_k * n_h
     ids, log_weights, weights = np.empty(n_poses, np.int64), np.empty(n_poses), np.empty(n_poses)
-    # All poses further below the best than this hold less than what the rule leaves out.
-    span = min(log_span, np.log(n_poses / (1 - fraction))) if fraction < 1 else log_span
     tops, offset = np.empty((n_t, n_k)), np.empty((n_k, n_h), norm.dtype)
     chosen, n_chosen = np.empty(256 * n, np.int64), 0
     start, count = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
@@ -185,7 +190,9 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
         best = _tops(s1, s2, offset, log_prior[i], scale[i], two_fold, tops)
         if not best > -1e38:
             continue
-        total = _total(s1, s2, offset, log_prior[i], scale[i], two_fold, log_span, best, tops)
+        total, n_near = _total(s1, s2, offset, log_prior[i], scale[i], two_fold, log_span, best, tops)
+        # All poses further below the best than this together hold no more than what the rule leaves out.
+        span = min(log_span, np.log(n_near / ((1 - fraction) * total))) if fraction < 1 else log_span
         found = _candidates(
             s1, s2, offset, log_prior[i], scale[i], two_fold, span, best, tops, (ids, log_weights, weights)
         )  # fmt: skip

@@ -33,7 +33,7 @@ def centre_images(images, factor, shift_px, outside):
         background = 0.0
         for y in range(max(dy, 0), box + min(dy, 0)):
             source, row, cut = images[i, y - dy], plain[y], outside[y]
-            part = images[i, 0, 0] * 0
+            part = images.dtype.type(0)
             for x in range(left, right):
                 row[x] = source[x - dx] * factor[i]
                 part += row[x] * cut[x]

@@ -1,0 +1,70 @@
+"""Values of options: in their type, within their bounds, as the config shows them, and which change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from winnow2d.errors import ConfigError
+
+
+def option_value(kind: type, value: Any, name: str) -> Any:
+    """Return a value, which may be RELION's text, in the type of its option.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read as that type.
+    """
+    try:
+        if kind is bool:
+            if isinstance(value, str):
+                return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[value.lower()]
+            return bool(value)
+        if kind is int:
+            if float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        return kind(value)
+    except (KeyError, ValueError, TypeError):
+        expected = {bool: "Yes or No", int: "a whole number", float: "a number"}.get(kind, "text")
+        raise ConfigError(f"option {name}: expected {expected}, found '{value}'") from None
+
+
+def fault_of(item: dataclasses.Field, value: Any) -> str:
+    """Return what is wrong with the value of an option, which is of its type; nothing if it can be used."""
+    facts = item.metadata
+    if facts["refused"] and value != facts["relion_default"]:
+        return f"is refused, only RELION's default {shown(item.default)} is possible: {facts['refused']}."
+    if facts["choices"] and value not in facts["choices"]:
+        return f"is none of {', '.join(facts['choices'])}."
+    unit = f" {facts['unit']}" if facts["unit"] else ""
+    if facts["minimum"] is not None and value < facts["minimum"]:
+        return f"must be at least {facts['minimum']:g}{unit}."
+    if facts["maximum"] is not None and value > facts["maximum"]:
+        return f"must be at most {facts['maximum']:g}{unit}."
+    return ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as the config shows it: Yes and No, text in quotes, numbers short."""
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, str):
+        return value or '""'
+    return f"{value:g}"
+
+
+def without_result(options: type) -> tuple[str, ...]:
+    """Return the options that change no result: those that are unused, and how and where a job computes."""
+    items = dataclasses.fields(options)
+    return tuple(item.name for item in items if item.metadata["unused"] or item.metadata["tab"] == "Compute")
+
+
+def unused_of(options: Any) -> list[str]:
+    """Return `name value (reason)` of every option that was set and changes nothing here."""
+    return [
+        f"{item.name} {shown(getattr(options, item.name))} ({item.metadata['unused']})"
+        for item in dataclasses.fields(options)
+        if item.metadata["unused"] and getattr(options, item.name) != item.default
+    ]

@@ -1,0 +1,101 @@
+"""Options of RELION that change nothing here are taken at any value; bounds hold through both doors."""
+
+import dataclasses
+
+import pytest
+
+from winnow2d.config import check_config
+from winnow2d.devices import VISIBLE, gpu_numbers, with_gpu
+from winnow2d.errors import ConfigError
+from winnow2d.formats.jobs import options_from
+from winnow2d.option_values import unused_of, without_result
+from winnow2d.options import Class2DOptions, OwnOptions
+
+# What a RELION user's job.star may hold: a queue's script, threads, disc and memory as on their cluster.
+COMPUTE = {
+    "do_parallel_discio": "No", "nr_pool": "30", "do_preread_images": "Yes", "scratch_dir": "/ssd",
+    "do_combine_thru_disc": "Yes", "nr_mpi": "1", "nr_threads": "12", "qsub": "qsub", "queuename": "gpu",
+    "qsubscript": "/opt/relion/qsub.csh", "min_dedicated": "24", "helical_rise": "3", "range_psi": "10",
+    "helical_tube_outer_diameter": "150", "do_bimodal_psi": "No", "do_restrict_xoff": "No",
+}  # fmt: skip
+
+
+def test_hints_on_how_to_compute_are_taken_at_any_value():
+    options = options_from(Class2DOptions, COMPUTE, "here")
+    told = unused_of(options)
+    assert {line.split()[0] for line in told} == set(COMPUTE) - {"nr_mpi"}
+    assert "nr_pool 30 (Winnow streams its images by itself)" in told
+    assert "range_psi 10 (only with do_helix)" in told
+    assert unused_of(Class2DOptions()) == []
+    config = {"input": {"particles": "a.star"}, "class2d": {"do_em": True} | COMPUTE}
+    assert check_config(config).rounds[0].class2d == dataclasses.replace(options, do_em=True, do_grad=False)
+
+
+def test_what_changes_no_result():
+    names = without_result(Class2DOptions)
+    assert set(COMPUTE) | {"use_gpu", "gpu_ids"} == set(names)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"do_helix": "Yes"}, "option do_helix: Yes is refused.*helical segments are not supported"),
+        ({"do_queue": "Yes"}, "queues belong to the profile"),
+        ({"other_args": "--maxsig 5"}, "no hidden arguments"),
+        ({"nr_classes": "0"}, "option nr_classes: 0 must be at least 1"),
+        ({"psi_sampling": "91"}, "option psi_sampling: 91 must be at most 90 degrees"),
+    ],
+)
+def test_a_job_star_is_held_to_what_a_config_is(values, words):
+    with pytest.raises(ConfigError, match=words):
+        options_from(Class2DOptions, values, "job.star")
+
+
+def test_devices_of_our_options_are_checked():
+    with pytest.raises(ConfigError, match="option device: gpus is none of auto, cpu, gpu"):
+        options_from(OwnOptions, {"device": "gpus"}, "job.star")
+
+
+# GPUs
+
+
+@pytest.mark.parametrize(
+    ("gpu_ids", "numbers"), [("", []), ("0", [0]), ("1:0", [1, 0]), ("0,1:2,3", [0, 1, 2, 3]), ('"2"', [2])]
+)
+def test_relions_lists_of_gpus(gpu_ids, numbers):
+    assert gpu_numbers(gpu_ids) == numbers
+
+
+@pytest.mark.parametrize("gpu_ids", ["a", "0:", "-1", "0;1"])
+def test_what_names_no_gpu(gpu_ids):
+    with pytest.raises(ConfigError, match=r"class2d\.gpu_ids: .* names no devices"):
+        gpu_numbers(gpu_ids)
+
+
+@pytest.mark.parametrize(
+    ("gpu_ids", "before", "after"), [("", None, None), ("1", None, "1"), ("1:0", "4,7", "7"), ("", "4,7", "4,7")]
+)
+def test_the_process_sees_the_gpu_that_is_asked_for(gpu_ids, before, after):
+    environment = {} if before is None else {VISIBLE: before}
+    own = with_gpu(Class2DOptions(use_gpu=True, gpu_ids=gpu_ids), OwnOptions(), environment)
+    assert own.device == "gpu"
+    assert environment.get(VISIBLE) == after
+
+
+def test_gpus_that_cannot_be_had():
+    with pytest.raises(ConfigError, match=r"GPU 2 is not among the 2 given to the job"):
+        with_gpu(Class2DOptions(use_gpu=True, gpu_ids="2"), OwnOptions(), {VISIBLE: "4,7"})
+    with pytest.raises(ConfigError, match=r"contradicts own\.device: cpu"):
+        with_gpu(Class2DOptions(use_gpu=True), OwnOptions(device="cpu"), {})
+
+
+def test_without_use_gpu_the_device_is_ours_to_say():
+    environment = {}
+    assert with_gpu(Class2DOptions(gpu_ids="3"), OwnOptions(device="cpu"), environment).device == "cpu"
+    assert environment == {}
+
+
+def test_a_config_with_use_gpu_asks_for_the_gpu():
+    config = {"input": {"particles": "a.star"}, "class2d": {"do_em": True, "use_gpu": "Yes"}, "rounds": [{}, {}]}
+    assert [item.own.device for item in check_config(config).rounds] == ["gpu", "gpu"]
+    assert check_config(config | {"class2d": {"do_em": True}}).rounds[0].own.device == "auto"
