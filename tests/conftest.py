@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,6 +42,43 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def xp(request):
     """Return the array module a test body runs on."""
     return pytest.importorskip(request.param)
+
+
+@pytest.fixture(scope="session")
+def host_modules(tmp_path_factory):
+    """Return what compiles the CUDA sources as C++ for this CPU, in place of the GPU's compiler."""
+    if shutil.which("g++") is None:
+        if os.environ.get("WINNOW_CI"):
+            pytest.fail("g++ is not installed, and WINNOW_CI asks for every test of the CUDA sources to run")
+        pytest.skip("g++ is not installed: the CUDA sources cannot be compiled for this CPU")
+    from cuda_sources import HostModule
+
+    folder = tmp_path_factory.mktemp("cuda")
+    return lru_cache(lambda name, real, is_backwards=False: HostModule(name, real, folder, is_backwards))
+
+
+@pytest.fixture(
+    params=[
+        "plain", pytest.param("plain, gpu", marks=pytest.mark.gpu), "cuda source",
+        pytest.param("cuda, gpu", marks=pytest.mark.gpu),
+    ]
+)  # fmt: skip
+def twin(request, monkeypatch):
+    """Return kernels that keep the contract of the compiled loops, and the array module they run on.
+
+    The CUDA kernels are those that do the work, never their twins; without a GPU they are run as C++ on the CPU.
+    """
+    from winnow2d.numerics.kernels import cuda, plain
+    from winnow2d.numerics.kernels.cuda import launch
+
+    name, _, device = request.param.partition(", ")
+    xp = pytest.importorskip("cupy") if device else np
+    if name == "plain":
+        return SimpleNamespace(kernels=plain, xp=xp)
+    if not device:
+        monkeypatch.setattr(launch, "module_of", request.getfixturevalue("host_modules"))
+    own = {name: getattr(cuda, name) for name in cuda.__all__}
+    return SimpleNamespace(kernels=SimpleNamespace(**{n: getattr(f, "__wrapped__", f) for n, f in own.items()}), xp=xp)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""Drawn arguments of the kernels, and their calls with any module that keeps the contract of `loops`."""
+"""Drawn arguments of the kernels, their calls with any module that keeps the contract, and comparisons of results."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import half_plane
 
@@ -12,6 +13,7 @@ BOX, N, N_K, N_H, N_T = 16, 7, 3, 5, 4
 PLANE = half_plane(BOX)
 N_COARSE, N_FINE, N_PX = PLANE.n_within(4), PLANE.n_within(6), PLANE.n_within(7)
 FRACTION, LOG_SPAN = 0.999, 25.0
+TOLERANCE = {"float64": dict(rtol=1e-7, atol=1e-9), "float32": dict(rtol=2e-3, atol=1e-4)}
 
 
 @dataclass(frozen=True)
@@ -111,3 +113,26 @@ def compare(kernels, c, scored):
 def serially(function, classes):
     for k in classes:
         function(k)
+
+
+def assert_same_selection(ours, theirs):
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == other.dtype == np.int64
+        np.testing.assert_array_equal(to_host(mine), other)
+
+
+def assert_same_scores(ours, theirs, dtype):
+    poses, values, groups, start, shift, weight = ours
+    np.testing.assert_array_equal(to_host(poses), theirs[0])
+    np.testing.assert_allclose(to_host(values), theirs[1], **TOLERANCE[dtype])
+    for mine, other in zip((*groups, start, shift), (*theirs[2], *theirs[3:5]), strict=True):
+        np.testing.assert_array_equal(to_host(mine), other)
+    assert to_host(weight).dtype == theirs[5].dtype == dtype
+    np.testing.assert_allclose(to_host(weight), theirs[5], **TOLERANCE[dtype])
+
+
+def assert_same_models(ours, theirs, dtype):
+    for name, mine, other in zip(("residual", "scale sums", "class sums"), ours, theirs, strict=True):
+        assert to_host(mine).dtype == other.dtype == np.float64
+        scale = np.abs(other).max() + 1e-30
+        np.testing.assert_allclose(to_host(mine) / scale, other / scale, err_msg=name, **TOLERANCE[dtype])

@@ -1,4 +1,4 @@
-"""The whole engine with plain array operations in place of the compiled loops: on numpy, and on a GPU."""
+"""The whole engine with other kernels in place of the compiled loops: plain operations, and those of a GPU."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from winnow2d.engine.classify import Classifier
 from winnow2d.engine.iteration import iterate
 from winnow2d.errors import ConfigError
 from winnow2d.numerics import arrays, kernels
+from winnow2d.numerics.kernels.cuda import launch, trial
 from winnow2d.options import OwnOptions
 from winnow2d.records import Iteration
 
@@ -26,10 +27,10 @@ def own(precision, device="cpu", compatibility="none"):
     return OwnOptions(random_seed=7, precision=precision, device=device, compatibility=compatibility)
 
 
-def after(particles, options, **changes) -> Iteration:
+def after(particles, options, n_iterations=N_ITERATIONS, **changes) -> Iteration:
     """Return the iteration after a few."""
     started = classifier(particles, own=options, **changes)
-    for _ in range(N_ITERATIONS):
+    for _ in range(n_iterations):
         started.update()
     return started.iteration
 
@@ -39,11 +40,14 @@ def relative(ours, theirs):
     return np.abs(ours - theirs).max() / np.abs(theirs).max()
 
 
-@pytest.fixture
-def device(xp, monkeypatch):
-    """Return the option that runs the plain operations: on numpy they take the place of the compiled loops."""
-    monkeypatch.setitem(kernels.KERNELS, xp.__name__, kernels.plain)
-    return "cpu" if xp is np else "gpu"
+@pytest.fixture(
+    params=["plain", *(pytest.param(name, marks=pytest.mark.gpu) for name in ("plain, gpu", "cuda, gpu"))],
+)
+def device(request, monkeypatch):
+    """Return the option that runs these kernels: on numpy plain operations take the place of the compiled loops."""
+    name, _, gpu = request.param.partition(", ")
+    monkeypatch.setitem(kernels.KERNELS, "cupy" if gpu else "numpy", getattr(kernels, name))
+    return "gpu" if gpu else "cpu"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,10 @@ def test_double_precision_agrees_to_rounding(particles, monkeypatch, device, cha
     with monkeypatch.context() as usual:
         usual.setitem(kernels.KERNELS, "numpy", kernels.loops)
         theirs = after(particles, own("double"), **changes)
-    ours = after(particles, own("double", device), **changes)
+    assert_same(after(particles, own("double", device), **changes), theirs)
+
+
+def assert_same(ours, theirs):
     a, b = ours.particles, theirs.particles
     # the references are kept in single precision between iterations: 6e-8 grow into what is allowed here
     np.testing.assert_array_equal(a.class_index, b.class_index)
@@ -67,6 +74,20 @@ def test_double_precision_agrees_to_rounding(particles, monkeypatch, device, cha
     for name in ("references", "sigma2_noise", "tau2", "data_vs_prior", "pdf_class"):
         assert relative(getattr(ours.model, name), getattr(theirs.model, name)) < 1e-4, name
     assert ours.sampling == theirs.sampling
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, dict(psi_sampling=9.0), dict(do_em=False, do_grad=True, nr_iter_grad=N_ITERATIONS)],
+    ids=["two-fold", "odd number of angles", "VDAM"],
+)
+def test_the_sources_for_a_gpu_classify_as_the_loops_do(particles, monkeypatch, host_modules, changes):
+    """Run as C++ on the CPU, thread by thread; none of them may give its work to its plain twin."""
+    theirs = after(particles, own("double"), 2, **changes)
+    monkeypatch.setitem(kernels.KERNELS, "numpy", kernels.cuda)
+    monkeypatch.setattr(launch, "module_of", host_modules)
+    monkeypatch.setattr(trial, "is_good", lambda function, xp: True)
+    assert_same(after(particles, own("double"), 2, **changes), theirs)
 
 
 @pytest.mark.parametrize("compatibility", ["none", "relion"])
@@ -88,16 +109,19 @@ def test_a_device_gives_the_same_bytes_again(particles, device):
     assert once.particles.log_likelihood.tobytes() == again.particles.log_likelihood.tobytes()
 
 
-def test_plain_operations_are_what_runs(particles, monkeypatch, device):
+def test_the_kernels_asked_for_are_what_runs(particles, monkeypatch, device):
     """The comparisons above would notice nothing if both sides were compiled."""
-    called = set()
-    for name in kernels.plain.__all__:
-        plain = getattr(kernels.plain, name)
-        monkeypatch.setattr(kernels.plain, name, lambda *a, _f=plain, _n=name: called.add(_n) or _f(*a))
+    chosen, called = kernels.KERNELS["cupy" if device == "gpu" else "numpy"], set()
+
+    def noting(name, kernel):
+        return lambda *arguments: called.add(name) or kernel(*arguments)
+
+    for name in chosen.__all__:
+        monkeypatch.setattr(chosen, name, noting(name, getattr(chosen, name)))
     started = classifier(particles, own=own("single", device))
     started._iteration = replace(started._iteration_zero(particles.references, np.full((1, 17), 1e-3)))
     iterate(started, started.iteration, started.iteration.sampling)
-    assert called == set(kernels.plain.__all__) - {"subtract_models"}  # VDAM's
+    assert called == set(chosen.__all__) - {"subtract_models"}  # VDAM's
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_any_work(particles, monkeypatch):

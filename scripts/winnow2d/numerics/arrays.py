@@ -42,6 +42,11 @@ def device_module(device: str) -> ModuleType:
     return cupy
 
 
+def compile_for_device(source: str, options: tuple[str, ...]) -> Any:
+    """Return CUDA C++ compiled for the device; its `get_function(name)` is called with grid, block, arguments."""
+    return cupy.RawModule(code=source, options=options)
+
+
 def array_module(array: Any) -> ModuleType:
     """Return the module (numpy or cupy) that made an array."""
     return np if cupy is None else cupy.get_array_module(array)

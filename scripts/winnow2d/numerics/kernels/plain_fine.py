@@ -7,7 +7,7 @@ from typing import Any
 
 from winnow2d.numerics.arrays import array_module, blocks
 
-from .plain_significance import MOST_BITS, significant
+from .plain_significance import bits_of_weights, significant
 
 Array = Any
 
@@ -35,8 +35,36 @@ class ChildRows:
     value: Array
 
 
-def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior, n_px, fraction, log_span, thin, draws):
-    """Return every particle's posterior over the children of its coarse poses; see `fine.score_fine`."""
+def child_scores(ids, particle, shape, images, scale, refs, phases, log_prior, n_px):
+    """Return the log weights (s, 2, 4) of the children, angle by shift, of coarse poses `ids` of particles (s,)."""
+    xp, (n_h, n_t) = array_module(log_prior), shape
+    y_re, y_im, power = (part[:, :n_px] for part in images)
+    a_re, a_im = (part[:, :, :n_px] for part in refs)
+    phase_re, phase_im = (part[:, :n_px] for part in phases)
+    out = xp.empty((len(ids), 2, 4))
+    for part in blocks(len(out), 24 * n_px):
+        i, turn, t, kh = particle[part], ids[part] % 2, ids[part] // 2 % n_t, ids[part] // (2 * n_t)
+        k, h = kh // n_h, kh % n_h
+        rows, shifts = 2 * h[:, None] + xp.arange(2), 4 * t[:, None] + xp.arange(4)
+        ref_re, ref_im = a_re[k[:, None], rows], a_im[k[:, None], rows]
+        re, im = y_re[i][:, None], y_im[i][:, None]
+        turned_re, turned_im = phase_re[shifts], phase_im[shifts]
+        first = xp.matmul(ref_re, (re * turned_re - im * turned_im).swapaxes(1, 2))
+        second = xp.matmul(ref_im, (re * turned_im + im * turned_re).swapaxes(1, 2))
+        half_power = xp.matmul(ref_re**2 + ref_im**2, power[i][:, :, None]) / 2
+        factor = scale[i][:, None, None]
+        sign = factor * (1 - 2 * turn).astype(scale.dtype)[:, None, None]
+        value = factor * first + sign * second - factor * factor * half_power
+        out[part] = value + log_prior[i, k, t][:, None, None]
+    return out
+
+
+def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior, n_px, fraction, log_span, thin, draws,
+               scores_of=child_scores):  # fmt: skip
+    """Return every particle's posterior over the children of its coarse poses; see `fine.score_fine`.
+
+    `scores_of` may be a faster twin of `child_scores`.
+    """
     xp, n = array_module(scale), len(count)
     widest = int((first[1:] - first[:-1]).max()) if n else 0
     parts = []
@@ -45,7 +73,7 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
         mine = [part[own] for part in images]
         rows = child_rows(
             ids[begin:end], first[own.start : own.stop + 1] - begin, shape, mine, scale[own], refs, phases,
-            log_prior[own], n_px,
+            log_prior[own], n_px, scores_of,
         )  # fmt: skip
         parts.append(_weigh(rows, count[own], fraction, log_span, thin, draws[own], refs[0].dtype))
     if not parts:
@@ -93,7 +121,7 @@ def _weigh(rows, count, fraction, log_span, thin, draws, real):
     return xp.where(usable[:, None], found, 0), values, *_kept(rows, keep, posterior, real)
 
 
-def child_rows(ids, first, shape, images, scale, refs, phases, log_prior, n_px):
+def child_rows(ids, first, shape, images, scale, refs, phases, log_prior, n_px, scores_of=child_scores):
     """Return the children of coarse poses with their log weights; see `fine.score_fine`.
 
     Poses are in the order of `ids`, first by particle; a coarse pose has two children in angle, four in shift.
@@ -102,34 +130,11 @@ def child_rows(ids, first, shape, images, scale, refs, phases, log_prior, n_px):
     i = xp.searchsorted(first, xp.arange(len(ids)), side="right") - 1
     turn, t, kh = ids % 2, ids // 2 % n_t, ids // (2 * n_t)
     k, h = kh // n_h, kh % n_h
-    scores = _child_scores((i, k, h, turn, t), images, scale, refs, phases, log_prior, n_px)
+    scores = scores_of(ids, i, shape, images, scale, refs, phases, log_prior, n_px)
     group = ((i * n_k + k) * n_h + h)[:, None] * 4 + 2 * xp.arange(2) + turn[:, None]
     order = xp.argsort((group * n_t + t[:, None]).ravel())  # keys are unique: any sort is a stable one
     of, a = order // 2, order % 2
     return ChildRows(i[of], k[of], 2 * h[of] + a, turn[of], t[of], group.ravel()[order], scores[of, a])
-
-
-def _child_scores(samples, images, scale, refs, phases, log_prior, n_px):
-    """Return the log weights (s, 2, 4) of the children, angle by shift, of coarse poses (i, k, h, turn, t)."""
-    xp = array_module(log_prior)
-    y_re, y_im, power = (part[:, :n_px] for part in images)
-    a_re, a_im = (part[:, :, :n_px] for part in refs)
-    phase_re, phase_im = (part[:, :n_px] for part in phases)
-    out = xp.empty((len(samples[0]), 2, 4))
-    for part in blocks(len(out), 24 * n_px):
-        i, k, h, turn, t = (index[part] for index in samples)
-        rows, shifts = 2 * h[:, None] + xp.arange(2), 4 * t[:, None] + xp.arange(4)
-        ref_re, ref_im = a_re[k[:, None], rows], a_im[k[:, None], rows]
-        re, im = y_re[i][:, None], y_im[i][:, None]
-        turned_re, turned_im = phase_re[shifts], phase_im[shifts]
-        first = xp.matmul(ref_re, (re * turned_re - im * turned_im).swapaxes(1, 2))
-        second = xp.matmul(ref_im, (re * turned_im + im * turned_re).swapaxes(1, 2))
-        half_power = xp.matmul(ref_re**2 + ref_im**2, power[i][:, :, None]) / 2
-        factor = scale[i][:, None, None]
-        sign = factor * (1 - 2 * turn).astype(scale.dtype)[:, None, None]
-        value = factor * first + sign * second - factor * factor * half_power
-        out[part] = value + log_prior[i, k, t][:, None, None]
-    return out
 
 
 def _places(particle, n):
@@ -179,7 +184,7 @@ def _thinned(particle, first, keep, posterior, thin, draws):
     small = keep & (posterior < thin)
     if not small.any():
         return keep, posterior
-    bits = min(MOST_BITS, 62 - small.size.bit_length())
+    bits = bits_of_weights(small.size)
     steps = xp.where(small, xp.rint(posterior / thin * 2.0**bits), 0.0).astype(xp.int64)
     reached = xp.cumsum(steps.ravel()).reshape(steps.shape)
     before = (reached - steps)[first[particle], 0]  # of the particle's first pose

@@ -22,20 +22,20 @@ def compare_models(groups, start, shift, weight, images, scale, offset_px, refs,
         i, k = particle[part], class_index[part]
         dense = shift_weights(start, shift, weight, part.start, part.stop, len(phases[0]))
         said = _group_models(dense, refs, k, row[part], turn[part], phases)
-        mine = _is_of(i, n, refs[0].dtype)
+        mine = sum_over(i, n, refs[0].dtype)
         for sums, value in zip(model, said, strict=True):
             sums += mine @ value
         terms = _scale_terms(said, [image[i] for image in images], scale_pixels[0][k])
         scale_sums += mine.astype(xp.float64) @ terms
-        class_sums += _is_of(k, n_k, xp.float64) @ _moments(dense, offset_px[i], search[0], search[1][k])
+        class_sums += sum_over(k, n_k, xp.float64) @ _moments(dense, offset_px[i], search[0], search[1][k])
     residual = _residual(model, images, scale)
     is_weighed = xp.zeros(n, bool)
     is_weighed[particle] = True
     return shell_sums(xp.where(is_weighed[:, None], residual, 0), shell, n_shells), scale_sums, class_sums
 
 
-def _is_of(index, n, dtype):
-    """Return a matrix (n, g) that adds up what belongs to each of n places."""
+def sum_over(index, n, dtype):
+    """Return the matrix (n, g) that adds up what belongs to each of n places, given the place of each (g,)."""
     xp = array_module(index)
     return (index[None, :] == xp.arange(n)[:, None]).astype(dtype)
 

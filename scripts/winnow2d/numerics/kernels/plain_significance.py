@@ -8,7 +8,7 @@ from typing import Any
 from winnow2d.numerics.arrays import array_module, blocks
 
 Array = Any
-MOST_BITS = 40  # of a whole number that stands for the weight of the best pose
+_MOST_BITS = 40
 
 
 def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span):
@@ -16,7 +16,7 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
     xp = array_module(norm)
     n, n_t, n_k, n_h = products[0].shape
     n_poses, turns = 2 * n_t * n_k * n_h, 2 if two_fold else 1
-    span = min(log_span, math.log(n_poses / (1 - fraction))) if fraction < 1 else log_span
+    span = candidate_span(n_poses, fraction, log_span)
     ids, sizes, counts = [], [], []
     for own in blocks(n, 8 * n_poses):
         mine, is_usable = [part[own] for part in products], _is_finite(images, own) & xp.isfinite(scale[own])
@@ -30,6 +30,16 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
         return xp.zeros(0, xp.int64), xp.zeros(1, xp.int64), xp.zeros(0, xp.int64)
     start = xp.concatenate([xp.zeros(1, xp.int64), xp.cumsum(xp.concatenate(sizes).astype(xp.int64))])
     return xp.concatenate(ids), start, xp.concatenate(counts)
+
+
+def candidate_span(n_poses, fraction, log_span):
+    """Return how far below the best a pose may lie: all that lie further hold less than the rule leaves out."""
+    return min(log_span, math.log(n_poses / (1 - fraction))) if fraction < 1 else log_span
+
+
+def bits_of_weights(n):
+    """Return of how many bits the whole number is that stands for the largest of n weights; their sum fits in 63."""
+    return min(_MOST_BITS, 62 - n.bit_length())
 
 
 def _is_finite(images, own):
@@ -72,9 +82,8 @@ def significant(relative, fraction, max_count, span=math.inf):
     """
     xp = array_module(relative)
     n, m = relative.shape
-    bits = min(MOST_BITS, 62 - m.bit_length())
     ordered = -xp.sort(-relative, axis=1)
-    reached = xp.cumsum(xp.rint(xp.exp(ordered) * 2.0**bits).astype(xp.int64), axis=1)
+    reached = xp.cumsum(xp.rint(xp.exp(ordered) * 2.0 ** bits_of_weights(m)).astype(xp.int64), axis=1)
     enough = reached > fraction * reached[:, -1:]
     if 0 < max_count <= m:
         enough[:, max_count - 1 :] = True
