@@ -39,7 +39,7 @@ def tables(request, folder):
     run = classifier(stem, GOLDEN, old, options, "double")
     ours = next_after(run, old, theirs.sampling, rows)
     table = read_particle_table(f"{stem}_it{number:03d}_data.star")
-    own = OwnOptions(random_seed=42, grad_write_iter=1)
+    own = OwnOptions(random_seed=42, grad_write_iter=1, compatibility="relion")
     write_iteration(f"{folder}/run", ours, table, options, own, "command")
     kinds = ("model", "optimiser", "sampling", "data")
     return {
