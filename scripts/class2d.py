@@ -174,7 +174,8 @@ def main() -> None:
         task = read_task(job)
         particles, optics = particles_from_table(task.table)
         names = list(task.table.particles["rlnImageName"])
-        stack = ParticleStack(names, root=".", box_px=optics[0].box_px)
+        boxes = np.array([group.box_px for group in optics])
+        stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
         mark, total = state_mark(task), task.options.n_iterations
         first, n_own = newest_state(job, task, mark)
         run = Classifier(stack, particles, optics, task.options, task.own, first, n_threads=job.threads)

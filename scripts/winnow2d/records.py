@@ -17,7 +17,11 @@ Array = Any  # a numpy or cupy array; shapes stand in the docstrings
 
 @dataclass(frozen=True)
 class OpticsGroup:
-    """One row of data_optics."""
+    """One row of data_optics.
+
+    Zernike coefficients are in rad, in RELION's order, at frequencies in 1/A; see `numerics.aberrations`.
+    `magnification` are the elements 00, 01, 10, 11 of the matrix that frequencies are multiplied by.
+    """
 
     name: str
     voltage_kv: float
@@ -27,6 +31,10 @@ class OpticsGroup:
     box_px: int
     is_ctf_premultiplied: bool = False
     is_ctf_corrected: bool = False
+    beam_tilt_mrad: tuple[float, float] = (0.0, 0.0)  # x, y
+    odd_zernike: tuple[float, ...] = ()
+    even_zernike: tuple[float, ...] = ()
+    magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replaying import classifier, is_same_pose, iteration_of, next_after, options_of, relative_rms
+from replaying import classifier, compare_models, compare_particles, iteration_of, next_after, options_of
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 
 pytestmark = pytest.mark.relion
@@ -61,28 +61,6 @@ def replayed(folder, stem, number, max_significant=0, **options):
     run = classifier(stem, folder, old, options_of(nr_classes=3, do_center=False, **options), "double")
     run.max_significant = max_significant
     return next_after(run, old, theirs.sampling), theirs
-
-
-def compare_particles(ours, theirs):
-    assert is_same_pose(ours, theirs).all()
-    np.testing.assert_array_equal(ours.n_significant, theirs.n_significant)
-    np.testing.assert_allclose(ours.max_probability, theirs.max_probability, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(ours.norm_correction, theirs.norm_correction, rtol=0, atol=1e-5)
-
-
-def compare_models(ours, theirs):
-    # measured at most 1.5e-3 for 100 particles: a class of 30 rests on its prior, made of the six digits of a file
-    assert relative_rms(ours.references, theirs.references).max() < 3e-3
-    np.testing.assert_allclose(ours.sigma2_noise, theirs.sigma2_noise, rtol=1e-5)
-    np.testing.assert_allclose(ours.pdf_class, theirs.pdf_class, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(ours.prior_offset_ang, theirs.prior_offset_ang, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(ours.scale_correction, theirs.scale_correction, rtol=0, atol=1e-5)
-    assert ours.sigma_offset_ang == pytest.approx(theirs.sigma_offset_ang, abs=1e-4)
-    assert ours.norm_correction_average == pytest.approx(theirs.norm_correction_average, abs=1e-5)
-    assert (ours.image_size_px, ours.resolution_shell) == (theirs.image_size_px, theirs.resolution_shell)
-    edge = ours.image_size_px // 2  # beyond it nothing; in this one shell RELION's ring ends elsewhere
-    np.testing.assert_allclose(ours.tau2[:, :edge], theirs.tau2[:, :edge], rtol=1e-3)
-    np.testing.assert_allclose(ours.data_vs_prior[:, :edge], theirs.data_vs_prior[:, :edge], rtol=2e-3)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthetic import shape_image
-from winnow2d.engine.accuracy import ANGLE_ERRORS_DEG, NOT_ESTIMATED, SHIFT_ERRORS_PX, expected_accuracies
+from winnow2d.engine.accuracy import ANGLE_ERRORS_DEG, NOT_ESTIMATED, SHIFT_ERRORS_PX, Probe, expected_accuracies
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels.backproject import rotate_one
 from winnow2d.numerics.projector import padded_spectra
@@ -20,8 +20,13 @@ DECISIVE = 4.60517
 
 def estimate(spectra=SPECTRA, weight=WEIGHT, usable=None, psi=(10.0, 75.0), n_threads=1):
     usable = np.ones(len(spectra), bool) if usable is None else np.array(usable)
-    weights = np.tile(weight, (len(psi), 1))
-    return expected_accuracies(spectra, usable, np.array(psi), weights, PLANE, np.random.default_rng(1), n_threads)
+    return expected_accuracies(
+        spectra, usable, probes(psi, weight), PLANE.n_shells, np.random.default_rng(1), n_threads
+    )
+
+
+def probes(psi, weight=WEIGHT):
+    return [Probe(angle, weight, PLANE, None, PLANE.shell[:N_PX], 1.0) for angle in psi]
 
 
 def reference_at(k, psi):
@@ -93,7 +98,7 @@ def test_unusable_classes_and_missing_particles_are_not_estimated():
     assert (rotation[1], offset[1]) == (NOT_ESTIMATED, NOT_ESTIMATED)
     assert not orientability[1].any()
     np.testing.assert_allclose(rotation[[0, 2]], estimate()[0][[0, 2]])
-    none = expected_accuracies(SPECTRA, np.zeros(3, bool), np.ones(1), WEIGHT[None], PLANE, np.random.default_rng(1), 1)
+    none = estimate(usable=[False] * 3)
     assert (none[0] == NOT_ESTIMATED).all()
 
 

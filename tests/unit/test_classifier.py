@@ -125,7 +125,7 @@ def test_the_size_of_a_batch_changes_no_byte(particles, monkeypatch, n_chunks):
 
 def test_a_ctf_that_is_not_kept_changes_no_byte(particles, monkeypatch):
     expected = run(particles, 2)
-    monkeypatch.setattr("winnow2d.engine.classify._CTF_CACHE_BYTES", 0)
+    monkeypatch.setattr("winnow2d.engine.transfer._CTF_CACHE_BYTES", 0)
     assert differences(run(particles, 2), expected) == []
 
 

@@ -38,10 +38,10 @@ def problems_of(particles, optics=None, **options):
 
 
 def test_all_reasons_are_told_at_once(particles):
-    optics = [replace(particles.optics[0], is_ctf_premultiplied=True), particles.optics[0]]
-    problems = problems_of(particles, optics, particle_diameter=129.0, nr_classes=N_PARTICLES + 1)
+    small = replace(particles.optics[0], box_px=24, magnification=(0.0, 0.0, 0.0, 0.0))
+    problems = problems_of(particles, [particles.optics[0], small], particle_diameter=129.0, nr_classes=N_PARTICLES + 1)
     assert len(problems) == 4
-    for words in ("2 optics groups", "129 A is larger than the box", "premultiplied", f"{N_PARTICLES + 1} classes"):
+    for words in ("(32 px of 4 A", "(24 px of 4 A", "matrix of a magnification", f"{N_PARTICLES + 1} classes"):
         assert sum(words in problem for problem in problems) == 1
 
 
@@ -75,7 +75,10 @@ def usual(particles, early):
 def test_intact_first_peak(particles, early, usual):
     started, found = after(particles, early, ctf_intact_first_peak=True)
     rows = np.arange(3)
-    intact, plain = started.ctf_of(rows, particles.particles), usual[0].ctf_of(rows, particles.particles)
+    intact, plain = (
+        started.transfer.computed_ctf(rows, particles.particles),
+        usual[0].transfer.computed_ctf(rows, particles.particles),
+    )
     assert (intact[:, 0] == 1).all()
     assert (plain[:, 0] < 0.2).all()
     assert (intact != plain).mean() < 0.5
@@ -85,7 +88,7 @@ def test_intact_first_peak(particles, early, usual):
 
 def test_no_ctf_correction(particles, early, usual):
     started, found = after(particles, early, do_ctf_correction=False)
-    assert (started.ctf_of(np.arange(3), particles.particles) == 1).all()
+    assert (started.transfer.computed_ctf(np.arange(3), particles.particles) == 1).all()
     # at the origin nothing is divided by the amplitude contrast of 0.1
     sums = [np.abs(it.model.unmasked_references.sum(axis=(1, 2))).max() for it in (found, usual[1])]
     assert sums[0] < 0.5 * sums[1]

@@ -11,6 +11,7 @@ from winnow2d.engine.classify import Classifier
 from winnow2d.engine.fixed_poses import _posteriors, compare_at_fixed_poses, expect_at_fixed_poses, table_of
 from winnow2d.engine.gridded_sums import add_to_grids, empty_gridded_sums
 from winnow2d.engine.images import prepare, transfer_functions
+from winnow2d.engine.projections import reference_spectra
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels import kernels_of
 from winnow2d.options import Class2DOptions, OwnOptions
@@ -92,8 +93,8 @@ def chunk(particles):
     plane, rows = half_plane(32), np.arange(20)
     references = particles.references[:3] + np.random.default_rng(1).normal(0, 0.01, (3, 32, 32))
     compared = compare_at_fixed_poses(
-        references, plane, (32, 32), np.full((1, plane.n_shells), 2e-4), np.full((3, plane.n_shells), 5.0),
-        np.zeros((3, 2)), np.dtype(np.float64),
+        reference_spectra(references, 32, np.dtype(np.float64)), plane, (32, 32),
+        np.full((1, plane.n_shells), 2e-4), np.full((3, plane.n_shells), 5.0), np.zeros((3, 2)), np.dtype(np.float64),
     )  # fmt: skip
     truth = particles.truth
     offset_px = truth.offset_ang[rows] / particles.optics[0].pixel_size_ang

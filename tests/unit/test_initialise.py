@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synthetic import make_particles, shape_image
+from winnow2d.engine.images import half_plane_spectra
 from winnow2d.engine.initialise import FirstAverages, NoiseEstimate, low_pass, particle_mask_radius_px
 from winnow2d.engine.schedule import first_resolution_shell
 from winnow2d.numerics import fourier
@@ -56,7 +57,7 @@ def test_noise_is_positive_where_all_images_are_alike():
 def first(seed, mask=MASK, k=3):
     particles = make_particles(2, 60, BOX, 0.3, 1)
     averages = FirstAverages(PLANE, k, np.random.default_rng(seed))
-    averages.add(particles.images, np.ones((60, averages.n_px)))
+    averages.add(half_plane_spectra(particles.images, PLANE), np.ones((60, len(PLANE.kx))))
     return averages.references(mask, 20.0)
 
 
@@ -84,7 +85,7 @@ def test_first_references_follow_the_seed():
 
 def test_more_classes_than_images_stay_finite():
     averages = FirstAverages(PLANE, 4, np.random.default_rng(1))
-    averages.add(make_particles(2, 2, BOX, 0.3, 1).images, np.ones((2, averages.n_px)))
+    averages.add(half_plane_spectra(make_particles(2, 2, BOX, 0.3, 1).images, PLANE), np.ones((2, len(PLANE.kx))))
     assert np.isfinite(averages.references(MASK, 20.0)).all()
 
 

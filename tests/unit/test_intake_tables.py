@@ -87,7 +87,19 @@ def test_undefined_optics_group(table):
 def test_several_optics_groups(table):
     table.optics = table.optics.iloc[[0, 0]].assign(rlnOpticsGroup=["1", "2"])
     table.particles.loc[1, "rlnOpticsGroup"] = "2"
-    assert "several optics groups are not supported" in only_error(table)
+    assert check(table).errors == []
+
+
+def test_a_particle_is_held_against_its_own_optics_group(table):
+    table.optics = table.optics.iloc[[0, 0]].assign(rlnOpticsGroup=["1", "2"], rlnVoltage=["300", "200"])
+    table.particles["rlnOpticsGroup"] = ["1", "2", "2"]
+    assert check(replace_particles(table, rlnVoltage=["300", "200", "200"])).errors == []
+    told = only_error(replace_particles(table, rlnVoltage=["300", "200", "300"]))
+    assert "row 3: rlnVoltage is 300, but data_optics says 200" in told
+
+
+def replace_particles(table, **columns):
+    return ParticleTable(table.optics, table.particles.assign(**columns))
 
 
 def test_an_optics_group_defined_twice(table):
@@ -150,3 +162,42 @@ def test_a_particle_with_another_voltage_than_its_optics_group(table):
 def test_a_norm_correction_images_cannot_be_divided_by(table, value):
     table.particles["rlnNormCorrection"] = ["1.0", value, "0.9"]
     assert f"data_particles row 2: rlnNormCorrection is {value}, expected a number above 0" in only_error(table)
+
+
+@pytest.mark.parametrize(
+    ("label", "cell", "told"),
+    [
+        ("rlnEvenZernike", "0.1,2", "rlnEvenZernike is '0.1,2', expected numbers as in [0.1,-2,0]"),
+        ("rlnOddZernike", "[0.1,x]", "rlnOddZernike is '[0.1,x]'"),
+        ("rlnBeamTiltX", "nan", "rlnBeamTiltX is nan, expected a finite number"),
+        ("rlnCtfDataArePhaseFlipped", "1", "without phase flipping"),
+    ],
+)
+def test_aberrations_that_cannot_be_read_or_used(table, label, cell, told):
+    table.optics[label] = cell
+    assert told in only_error(table)
+
+
+def test_aberrations_are_understood(table):
+    table.optics = table.optics.assign(
+        rlnEvenZernike="[0.1,-2,3e-1]", rlnOddZernike="[]", rlnBeamTiltX="0.6", rlnBeamTiltY="-1",
+        rlnMagMat00="1.01", rlnMagMat01="0", rlnMagMat10="0.002", rlnMagMat11="0.99",
+        rlnCtfDataAreCtfPremultiplied="1", rlnMtfFileName="mtf.star", rlnCtfDataArePhaseFlipped="0",
+    )  # fmt: skip
+    findings = check(table)
+    assert (findings.errors, findings.warnings) == ([], [])
+
+
+def test_a_magnification_without_one_of_its_columns_is_none_at_all(table):
+    table.optics = table.optics.assign(rlnMagMat00="1.01", rlnMagMat01="0", rlnMagMat10="0")
+    assert "no anisotropic magnification" in check(table).warnings[0]
+    table.optics["rlnMagMat11"] = "0"
+    assert "not the matrix of a magnification" in only_error(table)
+
+
+def test_different_detectors_are_refused(table):
+    table.optics = table.optics.iloc[[0, 0]].assign(rlnOpticsGroup=["1", "2"], rlnMtfFileName=["k2.star", "k3.star"])
+    table.particles.loc[1, "rlnOpticsGroup"] = "2"
+    assert "names 2 different files (k2.star, k3.star)" in only_error(table)
+    table.optics["rlnMtfFileName"] = "k2.star"
+    assert check(table).errors == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from winnow2d.numerics.arrays import to_host
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels.accuracy import first_decisive_angle
-from winnow2d.numerics.rotation import padded_shape
+from winnow2d.numerics.rotation import GridView, padded_shape
 from winnow2d.numerics.shells import shell_sums
 
 from .parallel import ordered_map
@@ -31,12 +34,47 @@ ANGLE_ERRORS_DEG = _errors(_ANGLE_STEPS, 30.0)
 SHIFT_ERRORS_PX = _errors(_SHIFT_STEPS, 10.0)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A particle that errors are tried on.
+
+    Attributes
+    ----------
+    weight : (p,) array
+        CTF**2 / sigma2, 0 at the origin.
+    plane, view : pixels of its image, and how they see the references
+    shell : (p,) int array
+        Shell of the model of each pixel.
+    model_px : float
+        Its pixel size in pixels of the model.
+    """
+
+    psi_deg: float
+    weight: np.ndarray
+    plane: HalfPlane
+    view: GridView | None
+    shell: np.ndarray
+    model_px: float
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        return padded_shape(self.plane.box_px if self.view is None else self.view.box_px)
+
+    def seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where the model is seen, kx and ky (p,), and the weights there: 0 beyond what it has."""
+        n_px = len(self.weight)
+        kx, ky = self.plane.kx[:n_px].astype(np.float64), self.plane.ky[:n_px].astype(np.float64)
+        if self.view is None:
+            return kx, ky, self.weight
+        weight = np.where(self.view.sees(kx, ky, False), self.weight, 0.0)
+        return *self.view.seen_at(kx, ky), weight
+
+
 def expected_accuracies(
     spectra: np.ndarray,
     usable: np.ndarray,
-    psi_deg: np.ndarray,
-    weights: np.ndarray,
-    plane: HalfPlane,
+    probes: Sequence[Probe],
+    n_shells: int,
     rng: np.random.Generator,
     n_threads: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,43 +86,41 @@ def expected_accuracies(
         Padded half spectra of the references, on any device; everything else is numpy's, as the work is.
     usable : (k,) bool array
         Classes to estimate; the others get 999.
-    psi_deg : (i,) array
-        Angles of a few particles.
-    weights : (i, p) array
-        CTF**2 / sigma2 of these particles, 0 at the origin.
+    probes : a few particles
 
     Returns
     -------
     rotation_deg, offset_px : (k,) arrays
+        In pixels of the model.
     orientability : (k, s) array
         Share of each shell in the evidence at the angular accuracy, of all particles together; 0 for classes not
         estimated, or of which no particle tells an angle within the errors tried.
     """
-    n_px, n_classes = weights.shape[1], len(spectra)
+    n_classes = len(spectra)
     rotation, offset = np.full(n_classes, NOT_ESTIMATED), np.full(n_classes, NOT_ESTIMATED)
-    orientability = np.zeros((n_classes, plane.n_shells))
+    orientability = np.zeros((n_classes, n_shells))
     chosen = np.flatnonzero(usable)
-    if not len(chosen) or not len(psi_deg):
+    if not len(chosen) or not len(probes):
         return rotation, offset, orientability
     spectra = to_host(spectra)[chosen]
-    along_x = rng.random((len(psi_deg), len(chosen))) < 0.5
-    shape, kx, ky = padded_shape(plane.box_px), plane.kx[:n_px], plane.ky[:n_px]
+    along_x = rng.random((len(probes), len(chosen))) < 0.5
 
     def one(c: int) -> tuple[float, float, np.ndarray]:
-        angle, shift, shares = 0.0, 0.0, np.zeros(plane.n_shells)
-        for i, psi in enumerate(psi_deg):
+        angle, shift, shares = 0.0, 0.0, np.zeros(n_shells)
+        for probe, is_x in zip(probes, along_x[:, c], strict=True):
+            kx, ky, weight = probe.seen()
             found, terms, (re, im) = first_decisive_angle(
-                spectra[c], shape, kx, ky, weights[i], psi, ANGLE_ERRORS_DEG, DECISIVE
+                spectra[c], probe.padded_shape, kx, ky, weight, probe.psi_deg, ANGLE_ERRORS_DEG, DECISIVE
             )
             angle += ANGLE_ERRORS_DEG[found]
-            shift += _shift_error((re**2 + im**2) * weights[i], plane, bool(along_x[i, c]))
+            shift += _shift_error((re**2 + im**2) * weight, probe.plane, bool(is_x)) * probe.model_px
             if terms.sum() > DECISIVE:  # RELION leaves out particles that tell no angle within the errors tried
-                shares += shell_sums(terms, plane.shell[:n_px], plane.n_shells)
+                shares += shell_sums(terms, probe.shell, n_shells)
         return angle, shift, shares
 
     results = list(ordered_map(one, range(len(chosen)), n_threads))
     angles, shifts, shares = (np.array(part) for part in zip(*results, strict=True))
-    rotation[chosen], offset[chosen] = angles / len(psi_deg), shifts / len(psi_deg)
+    rotation[chosen], offset[chosen] = angles / len(probes), shifts / len(probes)
     orientability[chosen] = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
     return rotation, offset, orientability
 

@@ -5,31 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from winnow2d.errors import ConfigError, ImageError
 from winnow2d.numerics.arrays import device_module, real_dtype, to_host
-from winnow2d.numerics.grids import half_plane
-from winnow2d.numerics.masks import soft_circle
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
 
 from . import iteration as steps
+from .geometry import Geometry, geometries_of
 from .gradient_step import first_moments
-from .images import MASK_EDGE_PX, transfer_functions
-from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, particle_mask_radius_px
+from .images import half_plane_spectra
+from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate
 from .masking import masked
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
 from .source import ImageSource, ImageStack
+from .transfer import Transfer
 from .vdam_schedule import batch_limits, batch_size, step_size
 
 logger = logging.getLogger(__name__)
-Array = Any
-_CTF_CACHE_BYTES = 2**30
 _BATCH = 4  # purpose of random numbers; others stand in iteration.py
 
 
@@ -42,7 +39,7 @@ class Classifier:
     particles : Particles
         Never changed; each iteration holds its own.
     optics : list of OpticsGroup
-        One; several are refused.
+        Box and pixel size of the class averages are those of the first.
     class2d, own : Class2DOptions, OwnOptions
     iteration : Iteration, optional
         Where to go on; without it the first references are made when the first update is asked for.
@@ -70,20 +67,19 @@ class Classifier:
         self.optics = optics
         self.class2d, self.own, self.n_threads = class2d, own, n_threads
         self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
-        self.plane = half_plane(self.box_px)
+        self.geometries, self.geometry_of_optics = geometries_of(optics, class2d.particle_diameter)
+        self.plane, self.mask = self.geometries[0].plane, self.geometries[0].mask  # the model's
         self.dtype = real_dtype(own.precision)
         self.images = ImageSource(stack, len(particles), self.dtype)
         self.keeps_quirks = own.compatibility == "relion"
-        radius = particle_mask_radius_px(class2d.particle_diameter, self.pixel_size_ang, self.box_px)
         has_limit = not (self.keeps_quirks and class2d.do_em)  # RELION's EM has none
         self.max_significant = 5 * class2d.nr_classes if has_limit else 0
-        self.mask = soft_circle(self.box_px, radius, MASK_EDGE_PX)
         self.chunk_size = CHUNK if self.xp is np else DEVICE_CHUNK
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
-        self._ctf_cache: Array | None = None
-        self._is_cached = np.zeros(len(particles), bool)
-        if len(particles) * len(self.plane.kx) * self.dtype.itemsize <= _CTF_CACHE_BYTES:
-            self._ctf_cache = self.xp.empty((len(particles), len(self.plane.kx)), self.dtype)
+        self.transfer = Transfer(
+            optics, self.geometries, self.geometry_of_optics, particles, class2d.do_ctf_correction,
+            class2d.ctf_intact_first_peak, self.dtype, self.xp,
+        )  # fmt: skip
         # A class number in the input is another job's, or a picking template's.
         self._particles = replace(particles, class_index=np.full(len(particles), -1))
         self._iteration = iteration
@@ -138,41 +134,47 @@ class Classifier:
         is_due = number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
         return is_due or self.class2d.do_em
 
-    def ctf(self, rows: np.ndarray, particles: Particles) -> Array:
-        """Return the CTFs (n, p) of some particles on the whole half plane; kept in memory if all of them fit."""
-        if self._ctf_cache is None:
-            return self.ctf_of(rows, particles)
-        unknown = rows[~self._is_cached[rows]]
-        if len(unknown):
-            self._ctf_cache[self.xp.asarray(unknown)] = self.ctf_of(unknown, particles)
-            self._is_cached[unknown] = True
-        return self._ctf_cache[self.xp.asarray(rows)]
-
-    def ctf_of(self, rows: np.ndarray, particles: Particles) -> Array:
-        """Return the CTFs (n, p) of some particles on the whole half plane, on the device of the run."""
-        n_px = len(self.plane.kx)
-        if not self.class2d.do_ctf_correction:
-            return self.xp.ones((len(rows), n_px), self.dtype)
-        intact = self.class2d.ctf_intact_first_peak
-        values = transfer_functions(particles, rows, self.optics, self.plane, n_px, intact, self.xp)
-        return values.astype(self.dtype)
-
     def _first(self) -> Iteration:
-        """Return iteration 0: noise from the first images, references from random angles."""
-        particles = self._particles
-        rows = np.arange(min(IMAGES_PER_OPTICS_GROUP, len(particles)))
-        noise = NoiseEstimate(self.box_px)
+        """Return iteration 0: noise from the first images of each optics group, references from random angles."""
         averages = FirstAverages(self.plane, self.class2d.nr_classes, self.rng(0, 0))
-        for part in chunks(rows):
-            images = self.images.read(part)
-            usable = np.isfinite(images).all(axis=(1, 2))
-            images = images[usable]
-            noise.add(masked(images, self.mask) if self.class2d.do_zero_mask else images)
-            averages.add(images, to_host(self.ctf_of(part[usable], particles)))
+        noise = []
+        for g, group in enumerate(self.optics):
+            estimate = NoiseEstimate(group.box_px)
+            rows = np.flatnonzero(self._particles.optics_group == g)[:IMAGES_PER_OPTICS_GROUP]
+            for part in chunks(rows):
+                self._look_at(part, self.geometries[self.geometry_of_optics[g]], estimate, averages)
+            noise.append(estimate)
         references = averages.references(self.mask, self.class2d.particle_diameter / self.pixel_size_ang)
-        if not np.isfinite(references).all() or not noise.n_images:
+        if not np.isfinite(references).all() or not any(estimate.n_images for estimate in noise):
             raise ImageError("None of the first images can be used: all hold NaN or infinite pixels")
-        return self._iteration_zero(references, noise.sigma2())
+        return self._iteration_zero(references, self._first_noise(noise))
+
+    def _look_at(self, rows: np.ndarray, geometry: Geometry, noise: NoiseEstimate, averages: FirstAverages) -> None:
+        """Add images of one optics group to its noise and to the first averages."""
+        images = self.images.read(rows)
+        usable = np.isfinite(images).all(axis=(1, 2))
+        images, rows = images[usable], rows[usable]
+        noise.add(masked(images, geometry.mask) if self.class2d.do_zero_mask else images)
+        if not len(rows):
+            return
+        spectra = half_plane_spectra(images.astype(np.float64), geometry.plane)
+        phases = self.transfer.phases(self._particles.optics_group[rows], geometry.plane)
+        if phases is not None:
+            spectra = spectra * to_host(phases)
+        ctf = self.transfer.computed_ctf(rows, self._particles)
+        factor = self.transfer.data_factor(rows, self._particles, ctf)
+        view = geometry.view(averages.radius)
+        averages.add(spectra, to_host(ctf), None if factor is None else to_host(factor), geometry.plane, view)
+
+    def _first_noise(self, estimates: list[NoiseEstimate]) -> np.ndarray:
+        """Return the noise power of each optics group (g, s); a group without images has the mean of the others."""
+        geometries = [self.geometries[at] for at in self.geometry_of_optics]
+        noise = np.stack(
+            [part.model_spectrum(estimate.sigma2()) for part, estimate in zip(geometries, estimates, strict=True)]
+        )
+        seen = np.array([estimate.n_images > 0 for estimate in estimates])
+        noise[~seen] = noise[seen].mean(axis=0)
+        return noise
 
     def _iteration_zero(self, references: np.ndarray, sigma2: np.ndarray) -> Iteration:
         n_k, n_shells = len(references), self.plane.n_shells
@@ -182,7 +184,7 @@ class Classifier:
             pdf_class=np.full(n_k, 1 / n_k),
             prior_offset_ang=np.zeros((n_k, 2)),
             sigma_offset_ang=10.0,
-            sigma2_noise=np.tile(sigma2, (len(self.optics), 1)),
+            sigma2_noise=sigma2,
             scale_correction=np.ones(len(self._particles.group_names)),
             norm_correction_average=1.0 if self.keeps_quirks else float(self._particles.norm_correction.mean()),
             tau2_fudge=self.class2d.tau_fudge,
@@ -208,21 +210,8 @@ class Classifier:
 def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions, own: OwnOptions) -> None:
     """Raise ConfigError with every reason why these options cannot run on these particles."""
     problems = []
-    if len(optics) != 1:
-        problems.append(f"{len(optics)} optics groups; the engine takes one. Classify them apart.")
-    group = optics[0]
-    length = group.box_px * group.pixel_size_ang
-    if class2d.particle_diameter > length:
-        problems.append(
-            f"class2d.particle_diameter: {class2d.particle_diameter:g} A is larger than the box "
-            f"({group.box_px} px of {group.pixel_size_ang:g} A = {length:g} A); give the mask diameter of your particle"
-        )
-    if group.is_ctf_premultiplied and class2d.do_ctf_correction:
-        problems.append(f"optics group {group.name}: CTF-premultiplied images are not supported yet")
-    if group.is_ctf_corrected and class2d.do_ctf_correction:
-        problems.append(
-            f"optics group {group.name}: images are CTF-corrected; set class2d: {{do_ctf_correction: false}}"
-        )
+    for group in optics:
+        problems += _misfits(group, class2d)
     if len(particles) < class2d.nr_classes:
         problems.append(f"class2d.nr_classes: {class2d.nr_classes} classes for {len(particles)} particles")
     try:
@@ -231,3 +220,19 @@ def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOpti
         problems.append(str(error))
     if problems:
         raise ConfigError(*problems)
+
+
+def _misfits(group: OpticsGroup, class2d: Class2DOptions) -> list[str]:
+    """Return why these options cannot run on images of an optics group."""
+    problems = []
+    length = group.box_px * group.pixel_size_ang
+    if class2d.particle_diameter > length:
+        problems.append(
+            f"class2d.particle_diameter: {class2d.particle_diameter:g} A is larger than the box of optics group "
+            f"{group.name} ({group.box_px} px of {group.pixel_size_ang:g} A = {length:g} A); give the mask diameter "
+            "of your particle"
+        )
+    m00, m01, m10, m11 = group.magnification
+    if abs(m00 * m11 - m01 * m10) < 0.1:
+        problems.append(f"optics group {group.name}: this is not the matrix of a magnification: {group.magnification}")
+    return problems

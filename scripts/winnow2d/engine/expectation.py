@@ -84,7 +84,8 @@ class ChunkSums:
     class_sums : (k, 4), over all particles
     groups : particle, class, row, turn of every (class, angle) with posterior; start, shift, weight
     data_re, data_im, power : (n, p)
-        scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2.
+        scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2; the first without CTF for
+        CTF-premultiplied images.
     """
 
     class_index: np.ndarray
@@ -240,6 +241,7 @@ def expect(
     old_offset_px: np.ndarray,
     log_prior: np.ndarray,
     draws: np.ndarray | None = None,
+    data_factor: Array | None = None,
 ) -> ChunkSums:
     """Return posteriors and sums of one chunk of particles.
 
@@ -247,18 +249,23 @@ def expect(
     ----------
     spectra : Spectra of n particles
     ctf : (n, p) array, at least as many pixels as the M-step uses, on the device of the spectra
+        What the images are modelled to hold of the references: CTF**2 for CTF-premultiplied images.
     scale : (n,) array, intensity scale of each particle's group
     optics_group : (n,) int array
     old_offset_px : (n, 2) array, rounded
     log_prior : (n, k, t) float64 array
     draws : (n,) float64 array, optional
         Where the thinning of small posteriors starts to count, in [0, 1); zeros if not given.
+    data_factor : (n, p) array, optional
+        What images are multiplied by when they are averaged; `ctf` if not given, 1 for CTF-premultiplied images.
+        The weight of the average is `data_factor` * `ctf`.
     """
     xp, n_px, grid = array_module(spectra.masked), compared.n_px, compared.grid
     sigma2 = compared.sigma2_noise[optics_group]  # (n, s)
     scale_there = xp.asarray(scale, dtype=compared.dtype)
+    averaged = ctf if data_factor is None else data_factor.astype(compared.dtype)
     *images, data_re, data_im, power = kernels_of(ctf).weighted_images(
-        spectra.masked, spectra.unmasked, ctf, ctf, ctf * ctf,
+        spectra.masked, spectra.unmasked, ctf, averaged, averaged * ctf,
         xp.asarray(1 / sigma2, dtype=compared.dtype), scale_there, compared.plane.shell, n_px,
     )  # fmt: skip
     draws = np.zeros(len(scale)) if draws is None else draws

@@ -8,7 +8,6 @@ its classes. What a chunk leaves has the shape of the E-step's with search, `Chu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,14 @@ import numpy as np
 from winnow2d.numerics.arrays import array_module, blocks, complex_dtype, to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
-from winnow2d.numerics.projector import padded_spectra, spectrum_power
-from winnow2d.numerics.rotation import RotationTable, rotation_table
+from winnow2d.numerics.rotation import GridView, RotationTable, rotation_table
 from winnow2d.numerics.shells import shell_sums
 
 from .expectation import MIN_SIGNAL_FOR_SCALE, SIGNIFICANT_FRACTION, ChunkSums, rounded_offset_px
 from .images import Spectra
 from .own_power import own_terms
 from .parallel import for_each
-from .projections import Projections, rotated
+from .projections import Projections, ReferenceSpectra, rotated
 
 Array = Any
 
@@ -37,6 +35,7 @@ class FixedComparison:
     ----------
     projections : Projections
         Spectra and power of the references; nothing is rotated beforehand.
+    shell : (p,) int64
     scale_mask : (k, p) real array
         1 where a class's signal is strong enough to tell of the intensity scale.
     n_px, n_fine_px : int
@@ -45,6 +44,7 @@ class FixedComparison:
 
     plane: HalfPlane
     projections: Projections
+    shell: np.ndarray
     scale_mask: Array
     sigma2_noise: np.ndarray
     prior_px: np.ndarray
@@ -52,49 +52,53 @@ class FixedComparison:
     fine_size_px: int
     n_px: int
     n_fine_px: int
+    view: GridView | None
 
     @property
     def dtype(self) -> np.dtype:
         return self.projections.fine_re.dtype
 
 
-def table_of(compared: FixedComparison, psi_deg: np.ndarray) -> RotationTable:
-    """Return where the half planes of particles fall on the padded grid, one row per particle."""
+def table_of(compared: FixedComparison, psi_deg: np.ndarray, is_back: bool = False) -> RotationTable:
+    """Return where the half planes of particles fall on the padded grid, one row per particle; see `GridView.sees`."""
     xp = array_module(compared.scale_mask)
-    return rotation_table(compared.plane, compared.n_px, psi_deg, compared.dtype, xp)
+    return rotation_table(compared.plane, compared.n_px, psi_deg, compared.dtype, xp, compared.view, is_back)
 
 
 def compare_at_fixed_poses(
-    references: np.ndarray,
+    references: ReferenceSpectra,
     plane: HalfPlane,
     sizes_px: tuple[int, int],
     sigma2_noise: np.ndarray,
     data_vs_prior: np.ndarray,
     prior_px: np.ndarray,
     dtype: np.dtype,
-    xp: ModuleType = np,
+    view: GridView | None = None,
 ) -> FixedComparison:
     """Return the constants of an iteration's E-step.
 
     Parameters
     ----------
-    references : (k, y, x) array
+    plane : HalfPlane
+        Of the images.
     sizes_px : (fine, full) window widths
     sigma2_noise : (g, s); data_vs_prior : (k, s); prior_px : (k, 2)
+    view : GridView, optional
+        How the images see the references, where box, pixel size or magnification differ.
     """
     fine_px, size_px = sizes_px
-    spectra = padded_spectra(xp.asarray(references, dtype=np.float64), size_px // 2)
-    tau2 = to_host(spectrum_power(spectra, plane.box_px, size_px // 2))
-    nothing = xp.zeros((len(references), 0, 0), dtype)
+    xp, n_classes = array_module(references.spectra), len(references.spectra)
+    nothing = xp.zeros((n_classes, 0, 0), dtype)
     no_table = rotation_table(plane, 0, np.zeros(0), dtype, xp)
     projections = Projections(
-        nothing, nothing, nothing, nothing, nothing, no_table, spectra.astype(complex_dtype(dtype)), tau2
+        nothing, nothing, nothing, nothing, nothing, no_table, references.spectra, references.tau2
     )
     n_px = plane.n_within(size_px / 2)
     counts = data_vs_prior[:, plane.shell[:n_px]] > MIN_SIGNAL_FOR_SCALE
     return FixedComparison(
         plane=plane,
         projections=projections,
+        shell=plane.shell[:n_px],
         scale_mask=xp.asarray(np.ascontiguousarray(counts), dtype=dtype),
         sigma2_noise=sigma2_noise,
         prior_px=prior_px,
@@ -102,6 +106,7 @@ def compare_at_fixed_poses(
         fine_size_px=fine_px,
         n_px=n_px,
         n_fine_px=min(plane.n_within(fine_px / 2), n_px),
+        view=view,
     )
 
 
@@ -114,6 +119,7 @@ def expect_at_fixed_poses(
     pose: tuple[np.ndarray, np.ndarray],
     log_prior: np.ndarray,
     half: np.ndarray,
+    data_factor: Array | None = None,
 ) -> ChunkSums:
     """Return posteriors and sums of one chunk of particles.
 
@@ -127,6 +133,8 @@ def expect_at_fixed_poses(
     log_prior : (n, k) array
     half : (n,) int array
         Pseudo half-set of each particle; 0 where there is one set only.
+    data_factor : (n, p) array, optional
+        See `expectation.expect`.
     """
     xp, n_px, dtype = array_module(spectra.masked), compared.n_px, compared.dtype
     psi_deg, offset_px = pose
@@ -143,7 +151,8 @@ def expect_at_fixed_poses(
     values, residual, scale_sums, shares = map(to_host, (values, residual, scale_sums, posterior))
     noise, evidence, residual_norm = own_terms(compared, spectra, sigma2, values, residual)  # type: ignore[arg-type]
     is_weighed = values[:, 0] > 0
-    data = ctf * weight * factor
+    averaged = ctf if data_factor is None else data_factor[:, :n_px].astype(dtype)
+    data = averaged * weight * factor
     unmasked = spectra.unmasked[:, :n_px] * turned
     return ChunkSums(
         class_index=shares.argmax(axis=1),
@@ -224,9 +233,7 @@ def _weigh_block(
     seen = (factor * ctf).astype(xp.float64)
     missing = seen**2 * model_power - 2 * seen * (image.real * model_re + image.imag * model_im)
     usable = (values[:, :1] > 0).astype(bool)
-    residual = shell_sums(
-        xp.where(usable, missing, 0.0), compared.plane.shell[: compared.n_px], compared.plane.n_shells
-    )
+    residual = shell_sums(xp.where(usable, missing, 0.0), compared.shell, compared.plane.n_shells)
     told = compared.scale_mask[None]
     pairs = (
         _dot(refs_re * told, ctf * image.real) + _dot(refs_im * told, ctf * image.imag),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,16 +60,21 @@ def first_moments(n_classes: int, box_px: int) -> Moments:
     return Moments(np.zeros((N_HALVES, *shape), np.complex64), np.ones(shape, np.float32))
 
 
-def residual_sums(sums: Sums, projections: Projections, box_px: int, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
+def residual_sums(
+    sums: Sums,
+    projections: Projections,
+    box_px: int,
+    n_threads: int,
+    others: Sequence[tuple[Sums, Projections]] = (),
+) -> tuple[np.ndarray, np.ndarray]:
     """Return residuals, images less weight times reference, and weights on the padded grid of each class and half.
 
-    `sums` holds the residuals afterwards. Returns data (2 k, m) complex128 and weight (2 k, m) float64, numpy's.
+    The sums hold the residuals afterwards. Returns data (2 k, m) complex128 and weight (2 k, m) float64, numpy's.
     """
-    n_classes = len(projections.fine_re)
-    refs = (projections.fine_re, projections.fine_im)
-    kernels_of(sums.weight).subtract_models((sums.data_re, sums.data_im, sums.weight), refs, for_each(n_threads))
-    assert len(sums.weight) == N_HALVES * n_classes
-    data, weight = rotate_back(sums, projections, box_px, n_threads)
+    for part, seen in ((sums, projections), *others):
+        back_projected, refs = (part.data_re, part.data_im, part.weight), (seen.fine_re, seen.fine_im)
+        kernels_of(part.weight).subtract_models(back_projected, refs, for_each(n_threads))
+    data, weight = rotate_back(sums, projections, box_px, n_threads, others)
     return to_host(data), to_host(weight)
 
 
@@ -80,6 +86,8 @@ def take_step(
     moments: Moments,
     step: Step,
     n_threads: int,
+    others: Sequence[tuple[Sums, Projections]] = (),
+    ctf2: np.ndarray | None = None,
 ) -> Stepped:
     """Return the references after one gradient step.
 
@@ -91,22 +99,25 @@ def take_step(
     pdf_class : (k,) array
         Class fractions before this iteration.
     moments : Moments
+    others : sequence
+        Back-projections of particles of other geometries, see `rotate_back`.
+    ctf2 : (s,) array, optional
+        Mean CTF**2 of CTF-premultiplied images, see `maximisation.evidence`.
 
     Notes
     -----
     Source: RELION 5's `BackProjector::reweightGrad`, `getFristMoment`, `getSecondMoment`, `reconstructGrad`.
     """
     box, n_classes, radius = references.shape[-1], len(references), step.image_size_px // 2
-    data, weight = residual_sums(sums, projections, box, n_threads)
+    data, weight = residual_sums(sums, projections, box, n_threads, others)
     shape, over_classes = (N_HALVES, n_classes, *padded_shape(box)), for_each(n_threads)
     data, weight = data.reshape(shape), weight.reshape(shape)
     first, second = moments.first.copy(), moments.second.copy()
+    prior = step.tau2_fudge * (projections.tau2 if ctf2 is None else projections.tau2 * ctf2)
     over_classes(
         lambda k: vdam.move_moments(data[:, k], weight[:, k], first[:, k], second[k], box, radius), range(n_classes)
     )
-    spectra = [
-        vdam.evidence(weight[0, k], step.tau2_fudge * projections.tau2[k], box, radius) for k in range(n_classes)
-    ]
+    spectra = [vdam.evidence(weight[0, k], prior[k], box, radius) for k in range(n_classes)]
     pdf_class, images = pdf_class.copy(), references.astype(np.float64)
     skipped = _relocate(images, first, second, pdf_class, step)
 

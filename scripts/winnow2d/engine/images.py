@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from winnow2d.numerics import fourier
+from winnow2d.numerics.aberrations import even_phase, magnified
 from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import HalfPlane
@@ -54,6 +55,7 @@ def prepare(
     plane: HalfPlane,
     solvent_noise: np.ndarray | None = None,
     n_px: int | None = None,
+    phases: Array | None = None,
 ) -> Spectra:
     """Return the spectra of a chunk of raw images, on the device the images are on.
 
@@ -69,6 +71,8 @@ def prepare(
         What stands outside the mask; the average of the surroundings if not given.
     n_px : int, optional
         How many pixels of the unmasked half plane are wanted; all if not given.
+    phases : (n, p) complex array, optional
+        On the device: what the spectra are multiplied by, of absolute value 1.
     """
     xp, kernels = array_module(images), kernels_of(images)
     outside = xp.asarray(1 - mask, dtype=images.dtype)
@@ -81,6 +85,9 @@ def prepare(
     sign = there.sign.astype(images.dtype)
     masked = kernels.gather(transforms[0], there.flat_index, sign)
     unmasked = kernels.gather(transforms[1], there.flat_index[:n_px], sign[:n_px])
+    if phases is not None:
+        masked = (masked * phases).astype(masked.dtype)
+        unmasked = (unmasked * phases[:, :n_px]).astype(unmasked.dtype)
     return Spectra(masked, unmasked, to_host(kernels.shell_power(masked, plane.shell, plane.n_shells)))
 
 
@@ -112,9 +119,10 @@ def transfer_functions(
         here = np.flatnonzero(particles.optics_group[rows] == g)
         at = rows[here]
         length = group.box_px * group.pixel_size_ang
+        kx, ky = magnified(there.kx[:n_px] / length, there.ky[:n_px] / length, group.magnification)
         values[xp.asarray(here)] = ctf_values(
-            there.kx[:n_px] / length,
-            there.ky[:n_px] / length,
+            kx,
+            ky,
             xp.asarray(particles.defocus_u_ang[at, None]),
             xp.asarray(particles.defocus_v_ang[at, None]),
             xp.asarray(particles.defocus_angle_deg[at, None]),
@@ -125,5 +133,6 @@ def transfer_functions(
             xp.asarray(particles.ctf_bfactor_ang2[at, None]),
             xp.asarray(particles.ctf_scale[at, None]),
             intact_first_peak,
+            even_phase(kx, ky, group.even_zernike),
         )
     return values

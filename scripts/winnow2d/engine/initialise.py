@@ -9,10 +9,9 @@ from winnow2d.numerics.grids import HalfPlane, radius_map
 from winnow2d.numerics.kernels.backproject import rotate_back_one
 from winnow2d.numerics.masks import fill_solvent
 from winnow2d.numerics.projector import make_hermitian, reconstruct
-from winnow2d.numerics.rotation import padded_shape, rotation_table
+from winnow2d.numerics.rotation import GridView, padded_shape, rotation_table
 from winnow2d.numerics.shells import round_half_away, shell_means
 
-from .images import half_plane_spectra
 from .schedule import first_resolution_shell
 
 IMAGES_PER_OPTICS_GROUP = 1000  # RELION's --nr_parts_sigma2noise for 2D
@@ -58,26 +57,51 @@ def _rows(box_px: int) -> np.ndarray:
 
 
 class FirstAverages:
-    """Averages of a few particles each at random angles, only their lowest frequencies."""
+    """Averages of a few particles each at random angles, only their lowest frequencies.
+
+    Parameters
+    ----------
+    plane : HalfPlane
+        Of the model.
+    """
 
     def __init__(self, plane: HalfPlane, n_classes: int, rng: np.random.Generator):
         self._plane, self._rng, self._n_classes = plane, rng, n_classes
-        self._radius = max(2, first_resolution_shell(plane.box_px) // 2)
-        self.n_px = plane.n_within(self._radius)
+        self.radius = max(2, first_resolution_shell(plane.box_px) // 2)
         rows, columns = padded_shape(plane.box_px)
         self._data = np.zeros((n_classes, rows * columns), np.complex128)
         self._weight = np.zeros(self._data.shape)
         self._n = 0
 
-    def add(self, images: np.ndarray, ctf: np.ndarray) -> None:
-        """Add images (n, y, x), the next ones in turn to the next classes; ctf is (n, p), p >= n_px."""
-        spectra = half_plane_spectra(images.astype(np.float64), self._plane, self.n_px)
-        psi = self._rng.uniform(0, 360, len(images))
-        for image, transfer, angle in zip(spectra, ctf[:, : self.n_px], psi, strict=True):
-            table = rotation_table(self._plane, self.n_px, np.array([angle]), np.dtype(np.float64))
-            value, k = image * transfer, self._n % self._n_classes
+    def add(
+        self,
+        spectra: np.ndarray,
+        ctf: np.ndarray,
+        data_factor: np.ndarray | None = None,
+        plane: HalfPlane | None = None,
+        view: GridView | None = None,
+    ) -> None:
+        """Add images, the next ones in turn to the next classes.
+
+        Parameters
+        ----------
+        spectra, ctf : (n, p) arrays
+            Centred half planes, and what they hold of the references; pixels beyond the radius do not count.
+        data_factor : (n, p) array, optional
+            What the spectra are multiplied by, where that is not `ctf`.
+        plane, view : optional
+            Pixels of the images, and how they see the model's, where these differ.
+        """
+        plane = self._plane if plane is None else plane
+        extent = 1.0 if view is None else 1 / np.sqrt(abs(view.matrix[0] * view.matrix[3]))
+        n_px = plane.n_within(self.radius * extent)
+        factors = ctf if data_factor is None else data_factor
+        psi = self._rng.uniform(0, 360, len(spectra))
+        for spectrum, transfer, factor, angle in zip(spectra, ctf, factors, psi, strict=True):
+            table = rotation_table(plane, n_px, np.array([angle]), np.dtype(np.float64), view=view, is_back=True)
+            value, k = spectrum[:n_px] * factor[:n_px], self._n % self._n_classes
             rotate_back_one(
-                value.real[None].copy(), value.imag[None].copy(), (transfer**2)[None],
+                value.real[None].copy(), value.imag[None].copy(), (factor * transfer)[None, :n_px].copy(),
                 table.index, table.fraction, table.sign, self._data[k], self._weight[k],
             )  # fmt: skip
             self._n += 1
@@ -86,7 +110,7 @@ class FirstAverages:
         """Return the first references (k, y, x): averages turned into random blobs, smooth and masked."""
         box = self._plane.box_px
         make_hermitian(self._data, self._weight, box)
-        averages = reconstruct(self._data, self._weight, box, self._radius)
+        averages = reconstruct(self._data, self._weight, box, self.radius)
         averages = low_pass(averages, first_resolution_shell(box))
         blobs = np.stack([self._blobs(image, particle_diameter_px) for image in averages])
         return fill_solvent(low_pass(blobs, first_resolution_shell(box)), mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,56 @@ MIN_SIGMA2_OFFSET_ANG2 = 2.0  # RELION's --min_sigma2_offset
 MIN_CLASS_WEIGHT = 1e-6  # a class with less keeps its reference
 
 
-def rotate_back(sums: Sums, projections: Projections, box_px: int, n_threads: int) -> tuple[Array, Array]:
+def rotate_back(
+    sums: Sums,
+    projections: Projections,
+    box_px: int,
+    n_threads: int,
+    others: Sequence[tuple[Sums, Projections]] = (),
+) -> tuple[Array, Array]:
     """Return the class sums on their padded grids, Hermitian: data (k, m) complex128, weight (k, m) float64.
 
-    They lie where the sums are.
+    They lie where the sums are. `others` are the sums of particles of other geometries, turned back with their
+    own tables onto the same grid.
     """
-    if isinstance(sums, GriddedSums):  # of fixed poses: there already
-        make_hermitian(sums.grid_data, sums.grid_weight, box_px)
-        return sums.grid_data, sums.grid_weight
     rows, columns = padded_shape(box_px)
-    unrotated = (sums.data_re, sums.data_im, sums.weight)
-    data, weight = kernels_of(sums.weight).rotate_back(
-        unrotated, projections.fine_table, rows * columns, for_each(n_threads)
-    )
+
+    def turned_back(sums: Sums, projections: Projections) -> tuple[Array, Array]:
+        if isinstance(sums, GriddedSums):  # of fixed poses: there already
+            return sums.grid_data, sums.grid_weight
+        unrotated = (sums.data_re, sums.data_im, sums.weight)
+        kernels = kernels_of(sums.weight)
+        return kernels.rotate_back(unrotated, projections.fine_table, rows * columns, for_each(n_threads))
+
+    data, weight = turned_back(sums, projections)
+    for part in others:
+        more_data, more_weight = turned_back(*part)
+        data, weight = data + more_data, weight + more_weight
     make_hermitian(data, weight, box_px)
     return data, weight
 
 
+def evidence(
+    weight: Array, tau2: np.ndarray, tau2_fudge: float, box_px: int, radius: int, ctf2: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
+    """Return `signal_to_noise` on the host.
+
+    The noise of CTF-premultiplied images is multiplied by the CTF as they are: their data outweigh the prior by the
+    mean CTF**2 (s,) less than their weights say.
+    """
+    signal = tau2 if ctf2 is None else tau2 * ctf2
+    return tuple(to_host(part) for part in signal_to_noise(weight, signal, tau2_fudge, box_px, radius))
+
+
 def update_references(
-    sums: Sums, projections: Projections, old: np.ndarray, tau2_fudge: float, size_px: int, n_threads: int
+    sums: Sums,
+    projections: Projections,
+    old: np.ndarray,
+    tau2_fudge: float,
+    size_px: int,
+    n_threads: int,
+    others: Sequence[tuple[Sums, Projections]] = (),
+    ctf2: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the class averages of highest posterior probability, and how far the data outweigh the prior.
 
@@ -51,6 +83,10 @@ def update_references(
         References of the iteration before: kept where a class has no weight.
     size_px : int
         Window width of the iteration.
+    others : sequence
+        Back-projections of particles of other geometries, see `rotate_back`.
+    ctf2 : (s,) array, optional
+        Mean CTF**2 of CTF-premultiplied images, see `evidence`.
 
     Returns
     -------
@@ -62,9 +98,8 @@ def update_references(
     Source: Scheres (2012) J. Mol. Biol. 415, 406-418; RELION's `BackProjector::reconstruct` without gridding.
     """
     box, radius = old.shape[-1], size_px // 2
-    data, weight = rotate_back(sums, projections, box, n_threads)
-    spectra = signal_to_noise(weight, projections.tau2, tau2_fudge, box, radius)
-    sigma2_reference, data_vs_prior, coverage = (to_host(part) for part in spectra)
+    data, weight = rotate_back(sums, projections, box, n_threads, others)
+    sigma2_reference, data_vs_prior, coverage = evidence(weight, projections.tau2, tau2_fudge, box, radius, ctf2)
     references = np.empty(old.shape)
 
     def one(k: int) -> None:

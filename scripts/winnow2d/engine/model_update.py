@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from .projections import Projections
 from .schedule import next_resolution_shell
 from .sums import Sums
 from .vdam_schedule import phases, step_size, tau2_fudge
+from .views import View, mean_ctf2, totals
 
 if TYPE_CHECKING:
     from .classify import Classifier
@@ -26,12 +28,13 @@ _LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER = 2.0, 0.01  # VDAM centres references b
 
 
 def maximise(
-    run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
+    run: Classifier, old: Iteration, views: Sequence[View], size_px: int, n_rows: int
 ) -> tuple[Model, Moments | None]:
     """Return the model of highest posterior probability (EM); moments of VDAM stay as they were."""
     tau, before = run.class2d.tau_fudge, old.model
+    sums, projections, others = totals(views)
     references, sigma2_reference, data_vs_prior, coverage = maximisation.update_references(
-        sums, projections, before.references, tau, size_px, run.n_threads
+        sums, projections, before.references, tau, size_px, run.n_threads, others, _mean_ctf2(run, views)
     )
     references[sums.class_sums[:, 0] == 0] = 0
     if run.class2d.do_center:
@@ -41,7 +44,7 @@ def maximise(
 
 
 def descend(
-    run: Classifier, old: Iteration, sums: Sums, projections: Projections, size_px: int, n_rows: int
+    run: Classifier, old: Iteration, views: Sequence[View], size_px: int, n_rows: int
 ) -> tuple[Model, Moments | None]:
     """Return the model after a gradient step (VDAM), and its moments."""
     number, total, options = old.number + 1, run.class2d.n_iterations, run.class2d
@@ -57,9 +60,24 @@ def descend(
         copies_half=run.keeps_quirks,
     )
     before = old.model
-    found = take_step(sums, projections, before.references, before.pdf_class, old.moments, step, run.n_threads)
+    sums, projections, others = totals(views)
+    found = take_step(
+        sums,
+        projections,
+        before.references,
+        before.pdf_class,
+        old.moments,
+        step,
+        run.n_threads,
+        others,
+        _mean_ctf2(run, views),
+    )
     momentum = 0.0 if n_rows == len(old.particles) else PARAMETER_MOMENTUM
     return _model(run, before, sums, projections, size_px, found, step.tau2_fudge, momentum), found.moments
+
+
+def _mean_ctf2(run: Classifier, views: Sequence[View]) -> np.ndarray | None:
+    return mean_ctf2(views, np.bincount(run.plane.shell, minlength=run.plane.n_shells))
 
 
 def _model(

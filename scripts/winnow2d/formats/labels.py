@@ -16,6 +16,11 @@ IMAGE_SIZE = "rlnImageSize"
 IMAGE_DIMENSIONALITY = "rlnImageDimensionality"
 IS_CTF_PREMULTIPLIED = "rlnCtfDataAreCtfPremultiplied"
 IS_CTF_CORRECTED = "rlnCtfDataAreCtfCorrected"
+BEAM_TILT_X = "rlnBeamTiltX"
+BEAM_TILT_Y = "rlnBeamTiltY"
+ODD_ZERNIKE = "rlnOddZernike"
+EVEN_ZERNIKE = "rlnEvenZernike"
+MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 DEFOCUS_U = "rlnDefocusU"
 DEFOCUS_V = "rlnDefocusV"
 DEFOCUS_ANGLE = "rlnDefocusAngle"
@@ -74,6 +79,12 @@ rlnDetectorPixelSize | float | um | pixel of the detector (before RELION 3.1)
 rlnMagnification | float | | magnification of the detector (before RELION 3.1)
 rlnBeamTiltX | float | mrad | beam tilt in x
 rlnBeamTiltY | float | mrad | beam tilt in y
+rlnOddZernike | text | rad | coefficients of odd aberrations, [a,b,...]
+rlnEvenZernike | text | rad | coefficients of even aberrations, [a,b,...]
+rlnMagMat00 | float | | anisotropic magnification, first row and column
+rlnMagMat01 | float | | anisotropic magnification, first row, second column
+rlnMagMat10 | float | | anisotropic magnification, second row, first column
+rlnMagMat11 | float | | anisotropic magnification, second row and column
 rlnDefocusU | float | A | underfocus along the major axis
 rlnDefocusV | float | A | underfocus along the minor axis
 rlnDefocusAngle | float | degrees | angle of the major axis to x

@@ -119,8 +119,8 @@ class ParticleStack:
         One 'number@file' per particle.
     root : path
         Folder relative file names start from (the project directory).
-    box_px : int or None
-        Box every image must have; None for the box of the first image.
+    box_px : int, (n,) int array or None
+        Box every image must have, or each of them; None for the box of the first image.
 
     Raises
     ------
@@ -128,9 +128,12 @@ class ParticleStack:
         An image name that is not number@file (all such names together, five at most).
     """
 
-    def __init__(self, image_names: Sequence[str], root: str | os.PathLike = ".", box_px: int | None = None):
+    def __init__(
+        self, image_names: Sequence[str], root: str | os.PathLike = ".", box_px: int | np.ndarray | None = None
+    ):
         self.root = Path(root)
-        self._box_px = box_px
+        self._box_px = None if isinstance(box_px, np.ndarray) else box_px
+        self._box_of_row = box_px if isinstance(box_px, np.ndarray) else None
         self._numbers = np.empty(len(image_names), dtype=np.int64)
         self._file_index = np.empty(len(image_names), dtype=np.int64)
         self._maps: OrderedDict[int, np.memmap] = OrderedDict()
@@ -155,11 +158,12 @@ class ParticleStack:
     def box_px(self) -> int:
         """The box of the images; opens the first stack if it was not given."""
         if self._box_px is None:
-            self._box_px = int(self._map(int(self._file_index[0])).shape[-1])
+            given = None if self._box_of_row is None else int(self._box_of_row[0])
+            self._box_px = int(self._map(int(self._file_index[0]), given).shape[-1])
         return self._box_px
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return images as a (n, y, x) float32 array, in the order of `indices`.
+        """Return images of one box as a (n, y, x) float32 array, in the order of `indices`.
 
         Parameters
         ----------
@@ -172,28 +176,29 @@ class ParticleStack:
             A stack is missing or damaged, has too few images, or another box.
         """
         indices = np.asarray(indices, dtype=np.int64)
-        images = np.empty((len(indices), self.box_px, self.box_px), dtype=np.float32)
+        box = self.box_px if self._box_of_row is None or not len(indices) else int(self._box_of_row[indices[0]])
+        images = np.empty((len(indices), box, box), dtype=np.float32)
         file_index, numbers = self._file_index[indices], self._numbers[indices]
         for file in np.unique(file_index):
             rows = np.flatnonzero(file_index == file)
-            pixels = self._map(int(file))
+            pixels = self._map(int(file), box)
             if numbers[rows].max() >= len(pixels):
                 wanted, path = int(numbers[rows].max()) + 1, self.root / self.files[file]
                 raise ImageError(f"{path}: image {wanted} asked for, but the stack has {len(pixels)}")
             images[rows] = pixels[numbers[rows]]
         return images
 
-    def _map(self, file: int) -> np.memmap:
-        """Return the (n, y, x) memory map of a stack, opened and checked when first asked for."""
+    def _map(self, file: int, box_px: int | None) -> np.memmap:
+        """Return the (n, y, x) memory map of a stack, opened when first asked for, its box checked."""
+        path = self.root / self.files[file]
         with self._lock:
             if file in self._maps:
                 self._maps.move_to_end(file)
+                _check_box(path, self._maps[file].shape[1:], box_px)
                 return self._maps[file]
-        path = self.root / self.files[file]
         header = read_stack_header(path)
-        box = self._box_px if self._box_px is not None else header.box_x
-        if (header.box_y, header.box_x) != (box, box):
-            raise ImageError(f"{path}: images of {header.box_y} x {header.box_x} pixels, expected {box} x {box}")
+        box = header.box_x
+        _check_box(path, (header.box_y, header.box_x), box_px if box_px is not None else box)
         shape = (header.n_images, box, box)
         pixels = np.memmap(path, dtype=header.dtype, mode="r", offset=header.offset_bytes, shape=shape)
         with self._lock:
@@ -201,6 +206,12 @@ class ParticleStack:
             while len(self._maps) > OPEN_STACKS:
                 self._maps.popitem(last=False)
         return pixels
+
+
+def _check_box(path: Path, found: tuple[int, ...], box_px: int | None) -> None:
+    """Raise an ImageError if images are not square, or not as large as expected."""
+    if box_px is not None and found != (box_px, box_px):
+        raise ImageError(f"{path}: images of {found[0]} x {found[1]} pixels, expected {box_px} x {box_px}")
 
 
 def write_stack(path: str | os.PathLike, images: np.ndarray, pixel_size_ang: float) -> None:

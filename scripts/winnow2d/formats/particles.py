@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +17,13 @@ import pandas as pd
 from winnow2d.errors import StarError
 from winnow2d.formats import labels
 from winnow2d.formats.legacy import table_without_optics
+from winnow2d.formats.optics_table import CTF_OF_OPTICS, column_reader, optics_groups
 from winnow2d.formats.star import number_column, read_star, write_star
 from winnow2d.records import OpticsGroup, Particles
 
 logger = logging.getLogger(__name__)
 
 _JOB_FOLDER = re.compile(r".*?/job\d{3,}/(?=.)")
-_OVERRIDES = (labels.VOLTAGE, labels.SPHERICAL_ABERRATION, labels.AMPLITUDE_CONTRAST)
 
 
 @dataclass
@@ -130,9 +129,9 @@ def particles_from_table(table: ParticleTable) -> tuple[Particles, list[OpticsGr
         aberration or amplitude contrast of its own; all problems together.
     """
     problems: list[str] = []
-    optics = _optics_groups(table.optics, problems)
+    optics = optics_groups(table.optics, problems)
     frame = table.particles
-    column = _column_reader(frame, "particles", problems)
+    column = column_reader(frame, "particles", problems)
     if labels.DEFOCUS_U not in frame.columns:
         logger.warning("no column %s: the defocus of every particle is taken as 0", labels.DEFOCUS_U)
     group = np.asarray(column(labels.OPTICS_GROUP, 1.0), dtype=np.int64) - 1
@@ -162,68 +161,6 @@ def particles_from_table(table: ParticleTable) -> tuple[Particles, list[OpticsGr
     return particles, optics
 
 
-Reader = Callable[..., np.ndarray]
-
-
-def _column_reader(frame: pd.DataFrame, table: str, problems: list[str]) -> Reader:
-    """Return a function that gives a column as (n,) float64 and notes cells that are not numbers."""
-
-    def read(label: str, default: float | np.ndarray, is_result: bool = False) -> np.ndarray:
-        if label not in frame.columns:
-            return np.full(len(frame), default) if np.isscalar(default) else np.array(default)
-        texts = frame[label].tolist()
-        try:
-            values = np.array([float(text) for text in texts], dtype=np.float64)
-        except ValueError:
-            values = np.array([_float_or_nan(text) for text in texts])
-        is_bad = ~np.isfinite(values)
-        if is_bad.any() and not is_result:
-            row = int(np.flatnonzero(is_bad)[0])
-            problems.append(
-                f"table data_{table} row {row + 1}: {label} is '{texts[row]}', expected a number; "
-                f"{int(is_bad.sum())} such rows"
-            )
-        return np.where(is_bad, 0.0, values)  # RELION, too, reads a failed result as 0
-
-    return read
-
-
-def _float_or_nan(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def _optics_groups(optics: pd.DataFrame, problems: list[str]) -> list[OpticsGroup]:
-    """Return the optics groups; missing or senseless values go to `problems`."""
-    needed = (*_OVERRIDES, labels.IMAGE_PIXEL_SIZE, labels.IMAGE_SIZE)
-    problems += [f"table data_optics has no column {label}" for label in needed if label not in optics.columns]
-    column = _column_reader(optics, "optics", problems)
-    names = optics.get(labels.OPTICS_GROUP_NAME, pd.Series([f"opticsGroup{i + 1}" for i in range(len(optics))]))
-    dimensions, pixel_sizes = column(labels.IMAGE_DIMENSIONALITY, 2.0), column(labels.IMAGE_PIXEL_SIZE, 1.0)
-    boxes, voltages = column(labels.IMAGE_SIZE, 2.0), column(labels.VOLTAGE, 300.0)
-    for row in range(len(optics)):
-        where = f"table data_optics row {row + 1}"
-        if dimensions[row] != 2:
-            problems.append(f"{where}: images of {dimensions[row]:g} dimensions; only 2D images can be classified")
-        if pixel_sizes[row] <= 0 or voltages[row] <= 0:
-            problems.append(f"{where}: voltage and pixel size must be above 0")
-        if boxes[row] < 2 or boxes[row] % 2:
-            problems.append(f"{where}: {labels.IMAGE_SIZE} is {boxes[row]:g}; the box must be even")
-    columns = (
-        names.tolist(),
-        voltages.tolist(),
-        column(labels.SPHERICAL_ABERRATION, 0.0).tolist(),
-        column(labels.AMPLITUDE_CONTRAST, 0.0).tolist(),
-        pixel_sizes.tolist(),
-        boxes.astype(int).tolist(),
-        (column(labels.IS_CTF_PREMULTIPLIED, 0.0) != 0).tolist(),
-        (column(labels.IS_CTF_CORRECTED, 0.0) != 0).tolist(),
-    )
-    return [OpticsGroup(*row) for row in zip(*columns, strict=True)]
-
-
 def _intensity_groups(particles: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     """Return the intensity group of each row and the names of the groups, in RELION's numbering."""
     if labels.GROUP_NAME in particles.columns:
@@ -241,10 +178,10 @@ def _intensity_groups(particles: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
 def _check_overrides(frame: pd.DataFrame, group: np.ndarray, optics: list[OpticsGroup], problems: list[str]) -> None:
     """Note particles whose voltage, spherical aberration or amplitude contrast is not their optics group's."""
     fields = ("voltage_kv", "spherical_aberration_mm", "amplitude_contrast")
-    for label, field in zip(_OVERRIDES, fields, strict=True):
+    for label, field in zip(CTF_OF_OPTICS, fields, strict=True):
         if label not in frame.columns:
             continue
-        values = _column_reader(frame, "particles", problems)(label, 0.0)
+        values = column_reader(frame, "particles", problems)(label, 0.0)
         expected = np.array([getattr(one, field) for one in optics])[group]
         differs = np.abs(values - expected) > 1e-6 * np.maximum(1.0, np.abs(expected))
         if differs.any():

@@ -65,6 +65,11 @@ def save_state(directory: str | os.PathLike, iteration: Iteration, mark: str) ->
         np.savez(file, allow_pickle=False, **arrays)
 
 
+def _frozen(value: Any) -> Any:
+    """Return a list, as JSON gives back a tuple, as a tuple again."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _plain(number: np.generic) -> Any:
     """Return a NumPy scalar as Python's int, float or bool."""
     return number.item()
@@ -98,7 +103,7 @@ def _iteration(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> Iterat
             (field, arrays[key] if key in arrays else scalars[key]) for field, key in keys
         )
         records[name] = record(**dict(values))
-    optics = [OpticsGroup(**group) for group in scalars["optics"]]
+    optics = [OpticsGroup(**{key: _frozen(value) for key, value in group.items()}) for group in scalars["optics"]]
     if scalars["batch_limits"] is not None:
         scalars["batch_limits"] = tuple(scalars["batch_limits"])
     moments = Moments(arrays["moments.first"], arrays["moments.second"]) if "moments.first" in arrays else None

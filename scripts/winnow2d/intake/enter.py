@@ -15,7 +15,7 @@ from winnow2d.formats.atomic import replaced
 from winnow2d.formats.labels import SOURCE_IMAGE_NAME
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
-from winnow2d.intake.findings import Findings
+from winnow2d.intake.findings import Findings, numbers
 from winnow2d.intake.images import check_headers, check_pixels
 from winnow2d.intake.rounds import PlannedRound, misfits
 from winnow2d.intake.stacks import (
@@ -28,7 +28,7 @@ from winnow2d.intake.stacks import (
     search_folders,
     split_image_names,
 )
-from winnow2d.intake.tables import check_tables, numbered_from_one, numbers, without_unused_optics
+from winnow2d.intake.tables import check_tables, numbered_from_one, optics_rows, without_unused_optics
 
 logger = logging.getLogger(__name__)
 
@@ -137,33 +137,34 @@ def _check_images(
     findings: Findings,
 ) -> tuple[ParticleTable, dict[int, str]]:
     """Return the table with its box filled in if it had none, and the particles to leave out (row -> reason)."""
-    box = numbers(table.optics["rlnImageSize"]) if "rlnImageSize" in table.optics else np.zeros(0)
-    given_box_px = int(box[0]) if len(box) and np.isfinite(box[0]) else None
-    is_readable, box_px = check_headers(found, references, given_box_px, source, findings)
+    n_groups = max(1, len(table.optics))
+    given = numbers(table.optics["rlnImageSize"]) if "rlnImageSize" in table.optics else np.full(n_groups, np.nan)
+    group = optics_rows(table)
+    is_readable, boxes = check_headers(found, references, group, given, source, findings)
     rows = np.flatnonzero(is_readable)
     if len(rows) == 0:
         return table, {}
     paths = [found[name] or Path() for name in references.names]
-    if given_box_px is None and len(table.optics):
-        findings.warn(f"{source}: data_optics has no rlnImageSize; {box_px} px was taken from the stacks.")
-        optics = table.optics.assign(rlnImageSize=str(box_px))
+    if not np.isfinite(given).all() and len(table.optics):
+        told = ", ".join(str(box) for box in dict.fromkeys(boxes.tolist()))
+        findings.warn(f"{source}: data_optics has no rlnImageSize; {told} px was taken from the stacks.")
+        optics = table.optics.assign(rlnImageSize=[str(box) for box in boxes])
         if "rlnImageDimensionality" not in optics:
             optics["rlnImageDimensionality"] = "2"
         table = ParticleTable(optics, table.particles)
-    group = np.zeros(len(table.particles))
-    if "rlnOpticsGroup" in table.particles:
-        group = np.nan_to_num(numbers(table.particles["rlnOpticsGroup"]))
-    return table, check_pixels(paths, references, group, rows, box_px, source, findings)
+    return table, check_pixels(paths, references, group, rows, boxes, source, findings)
 
 
 def _check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[PlannedRound], findings: Findings) -> None:
-    """Add what the rounds ask of particles that these cannot give."""
-    size, pixel = [
-        numbers(table.optics[label])[0] if label in table.optics and len(table.optics) else np.nan
+    """Add what the rounds ask of particles that these cannot give; the smallest box must hold the mask."""
+    sizes, pixels = [
+        numbers(table.optics[label]) if label in table.optics and len(table.optics) else np.array([np.nan])
         for label in ("rlnImageSize", "rlnImagePixelSize")
     ]
-    box_px = int(size) if np.isfinite(size) else 0
-    findings.errors.extend(misfits(rounds, box_px, float(pixel), len(table.particles) - n_left_out))
+    lengths = sizes * pixels
+    smallest = int(np.nanargmin(lengths)) if np.isfinite(lengths).any() else 0
+    box_px = int(sizes[smallest]) if np.isfinite(sizes[smallest]) else 0
+    findings.errors.extend(misfits(rounds, box_px, float(pixels[smallest]), len(table.particles) - n_left_out))
 
 
 def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:

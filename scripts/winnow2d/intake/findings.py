@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from winnow2d.errors import StarError
 
@@ -55,3 +56,10 @@ def name_rows(is_concerned: np.ndarray) -> str:
     """Return the rows where the (n,) bool array is true, counted from 1: 'row 3' or 'rows 3, 7 and 9 more'."""
     rows = np.flatnonzero(is_concerned) + 1
     return ("row " if len(rows) == 1 else "rows ") + name_some([str(row) for row in rows])
+
+
+def numbers(column: pd.Series) -> np.ndarray:
+    """Return the cells of a text column as float64; what is no finite number becomes NaN."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan).copy()
+    values[~np.isfinite(values)] = np.nan
+    return values

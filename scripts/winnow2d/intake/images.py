@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,13 @@ _DARK_T = -4.0  # t value of the mean central density below which the contrast c
 
 
 def check_headers(
-    found: dict[str, Path | None], references: ImageReferences, box_px: int | None, source: str, findings: Findings
-) -> tuple[np.ndarray, int]:
+    found: dict[str, Path | None],
+    references: ImageReferences,
+    group: np.ndarray,
+    boxes_px: np.ndarray,
+    source: str,
+    findings: Findings,
+) -> tuple[np.ndarray, np.ndarray]:
     """Add what is wrong with stack headers and image indices; return which particles have a readable image.
 
     Parameters
@@ -34,8 +38,11 @@ def check_headers(
         Stack name -> real path, or None where missing (told elsewhere).
     references : ImageReferences
         Stack and index of n particles.
-    box_px : int or None
-        rlnImageSize; None if the optics table has none: then all stacks must agree with the first.
+    group : (n,) int array
+        Optics group of each particle, from 0.
+    boxes_px : (g,) float array
+        rlnImageSize of each optics group; NaN if the optics table has none: then all stacks of the group must agree
+        with its first.
     source : str
         The STAR file, for messages.
     findings : Findings
@@ -44,8 +51,8 @@ def check_headers(
     Returns
     -------
     is_readable : (n,) bool array
-    box_px : int
-        The box expected of all stacks; 0 if there is neither rlnImageSize nor a readable stack.
+    boxes_px : (g,) int array
+        The box expected of each group's stacks; 0 if there is neither rlnImageSize nor a readable stack.
     """
     headers: dict[str, StackHeader] = {}
     for name, path in found.items():
@@ -55,14 +62,17 @@ def check_headers(
             headers[name] = read_stack_header(path)
         except ImageError as error:
             findings.errors.extend(f"{source}: stack {name} cannot be read: {problem}" for problem in error.problems)
-    where = "rlnImageSize in data_optics" if box_px is not None else "the first stack's box"
-    if box_px is None:
-        box_px = next((header.box_x for header in headers.values()), 0)
-    is_good = _check_boxes(headers, box_px, where, source, findings)
+    # (stack, group) of which any particle is; stack -1 is a particle without a readable image name
+    pairs = [(references.names[stack], g) for stack, g in _distinct(references.stack, group) if stack >= 0]
+    is_given = np.isfinite(boxes_px)
+    boxes = np.nan_to_num(boxes_px).astype(np.int64)
+    for g in np.flatnonzero(~is_given):
+        boxes[g] = next((headers[name].box_x for name, of in pairs if of == g and name in headers), 0)
+    bad = _check_boxes(headers, pairs, boxes, is_given, source, findings)
     n_images = np.array(
         [headers[name].n_images if name in headers else -1 for name in references.names], dtype=np.int64
     )
-    is_good_stack = np.array([name in is_good for name in references.names], dtype=bool)
+    is_good_stack = np.array([name in headers and name not in bad for name in references.names], dtype=bool)
     # position -1 picks the appended entry: a particle without a readable image name
     held = np.append(n_images, -1)[references.stack]
     is_beyond = (held >= 0) & (references.index >= held)
@@ -74,24 +84,41 @@ def check_headers(
             f"{references.names[references.stack[row]]}, which holds {held[row]}. The stack and the STAR file do not "
             "belong together."
         )
-    return np.append(is_good_stack, False)[references.stack] & (references.index >= 0) & ~is_beyond, box_px
+    return np.append(is_good_stack, False)[references.stack] & (references.index >= 0) & ~is_beyond, boxes
 
 
-def _check_boxes(headers: dict[str, StackHeader], box_px: int, where: str, source: str, findings: Findings) -> set[str]:
-    """Return the stacks whose box can be used, adding one error per kind of wrong box."""
-    kinds: dict[str, Callable[[StackHeader], bool]] = {
-        "the box is not square; extract the particles again with a square box": lambda h: h.box_y != h.box_x,
-        "the box is not even; extract the particles again with an even box": lambda h: bool(h.box_x % 2 or h.box_y % 2),
-        f"the box is not {box_px} px ({where}); correct the table or extract again": lambda h: h.box_x != box_px,
+def _distinct(stack: np.ndarray, group: np.ndarray) -> list[tuple[int, int]]:
+    """Return every pair of a stack and an optics group that occurs, in order of appearance."""
+    return list(dict.fromkeys(zip(stack.tolist(), group.tolist(), strict=True)))
+
+
+def _check_boxes(
+    headers: dict[str, StackHeader],
+    pairs: list[tuple[str, int]],
+    boxes_px: np.ndarray,
+    is_given: np.ndarray,
+    source: str,
+    findings: Findings,
+) -> set[str]:
+    """Return the stacks that cannot be used, adding one error per kind of wrong box."""
+    kinds: dict[str, set[str]] = {
+        "the box is not square; extract the particles again with a square box": {
+            name for name, h in headers.items() if h.box_y != h.box_x
+        },
+        "the box is not even; extract the particles again with an even box": {
+            name for name, h in headers.items() if h.box_x % 2 or h.box_y % 2
+        },
     }
-    bad: set[str] = set()
-    for told, is_wrong in kinds.items():
-        names = [name for name, header in headers.items() if is_wrong(header)]
-        bad.update(names)
+    for name, g in pairs:
+        where = "rlnImageSize in data_optics" if is_given[g] else "the first stack's box"
+        told = f"the box is not {boxes_px[g]} px ({where}); correct the table or extract again"
+        if name in headers and headers[name].box_x != boxes_px[g]:
+            kinds.setdefault(told, set()).add(name)
+    for told, names in kinds.items():
         if names:
-            listed = name_some([f"{name} ({headers[name].box_y} x {headers[name].box_x} px)" for name in names])
+            listed = name_some([f"{name} ({h.box_y} x {h.box_x} px)" for name, h in headers.items() if name in names])
             findings.error(f"{source}: {len(names)} of {len(headers)} stacks: {told}: {listed}.")
-    return set(headers) - bad
+    return set().union(*kinds.values())
 
 
 def spread_evenly(rows: np.ndarray, n_most: int) -> np.ndarray:
@@ -157,7 +184,7 @@ def check_pixels(
     references: ImageReferences,
     group: np.ndarray,
     rows: np.ndarray,
-    box_px: int,
+    boxes_px: np.ndarray,
     source: str,
     findings: Findings,
 ) -> dict[int, str]:
@@ -169,12 +196,12 @@ def check_pixels(
         Real path of every stack in `references.names`.
     references : ImageReferences
         Stack and index of n particles.
-    group : (n,) array
-        Optics group of each particle.
+    group : (n,) int array
+        Optics group of each particle, from 0.
     rows : (r,) int64 array
         Particles whose image can be read.
-    box_px : int
-        Their box.
+    boxes_px : (g,) int array
+        Box of each optics group.
     source : str
         The STAR file, for messages.
     findings : Findings
@@ -184,8 +211,14 @@ def check_pixels(
     if not looked_at:
         return {}
     sample = np.concatenate(looked_at)
-    names = [f"{references.index[row] + 1}@{paths[references.stack[row]]}" for row in sample]
-    statistics = measure_pixels(ParticleStack(names, Path("/"), box_px), len(sample), box_px)
+    parts = []
+    for chosen in looked_at:
+        names = [f"{references.index[row] + 1}@{paths[references.stack[row]]}" for row in chosen]
+        box_px = int(boxes_px[group[chosen[0]]])
+        parts.append(measure_pixels(ParticleStack(names, Path("/"), box_px), len(chosen), box_px))
+    statistics = PixelStatistics(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(PixelStatistics))
+    )
     left_out = {int(row): "not a number among the pixels" for row in sample[statistics.is_not_finite]}
     left_out |= {int(row): "constant image" for row in sample[statistics.is_constant]}
     if left_out:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.formats.particles import ParticleTable
-from winnow2d.intake.findings import Findings, name_rows, name_some
+from winnow2d.intake.findings import Findings, name_rows, name_some, numbers
+from winnow2d.intake.optics import CTF_OF_OPTICS, check_optics
 
 # columns the engine computes with: a cell that is no finite number would silently become 0 in RELION
 _PARTICLE_NUMBERS = (
@@ -24,16 +25,6 @@ _PARTICLE_NUMBERS = (
 )
 
 
-_CTF_OF_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-
-
-def numbers(column: pd.Series) -> np.ndarray:
-    """Return the cells of a text column as float64; what is no finite number becomes NaN."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan).copy()
-    values[~np.isfinite(values)] = np.nan
-    return values
-
-
 def without_unused_optics(table: ParticleTable, source: str, findings: Findings) -> ParticleTable:
     """Return the table without optics groups that no particle belongs to, as a subset of a file leaves them."""
     if "rlnOpticsGroup" not in table.optics or "rlnOpticsGroup" not in table.particles:
@@ -47,11 +38,23 @@ def without_unused_optics(table: ParticleTable, source: str, findings: Findings)
 
 
 def numbered_from_one(table: ParticleTable) -> ParticleTable:
-    """Return the table with its one optics group called 1, as RELION renumbers it on reading."""
+    """Return the table with its optics groups called 1, 2, ... in the order of the rows, as RELION renumbers them."""
     optics, particles = table.optics, table.particles
-    if (optics["rlnOpticsGroup"] == "1").all() and (particles["rlnOpticsGroup"] == "1").all():
+    new = [str(row + 1) for row in range(len(optics))]
+    if list(optics["rlnOpticsGroup"]) == new and particles["rlnOpticsGroup"].isin(new).all():
         return table
-    return ParticleTable(optics.assign(rlnOpticsGroup="1"), particles.assign(rlnOpticsGroup="1"))
+    rows = optics_rows(table)
+    column = pd.Series(np.array(new, dtype=object)[rows], index=particles.index, dtype=object)
+    return ParticleTable(optics.assign(rlnOpticsGroup=new), particles.assign(rlnOpticsGroup=column))
+
+
+def optics_rows(table: ParticleTable) -> np.ndarray:
+    """Return the row of data_optics of each particle (n,); the first row where that cannot be told."""
+    if "rlnOpticsGroup" not in table.optics or "rlnOpticsGroup" not in table.particles:
+        return np.zeros(len(table.particles), dtype=np.int64)
+    known = {number: row for row, number in enumerate(numbers(table.optics["rlnOpticsGroup"]).tolist())}
+    groups = numbers(table.particles["rlnOpticsGroup"]).tolist()
+    return np.array([known.get(group, 0) for group in groups], dtype=np.int64)
 
 
 def check_tables(table: ParticleTable, source: str, do_ctf_correction: bool, findings: Findings) -> None:
@@ -75,7 +78,7 @@ def check_tables(table: ParticleTable, source: str, do_ctf_correction: bool, fin
     _check_image_names(table.particles, source, findings)
     if len(table.optics.columns):
         _check_group_references(table, source, findings)
-        _check_optics_values(table.optics, source, findings)
+        check_optics(table.optics, source, findings)
     _check_particle_values(table.particles, source, do_ctf_correction, findings)
     _check_overrides(table, source, findings)
     if "rlnMicrographName" not in table.particles and "rlnGroupName" not in table.particles:
@@ -142,49 +145,6 @@ def _check_group_references(table: ParticleTable, source: str, findings: Finding
             f"{source}: data_optics: rlnOpticsGroup is {listed}, expected a different whole number in each row. "
             "Number the groups 1, 2, 3 ..."
         )
-    elif np.isin(known, used).sum() > 1:
-        findings.error(
-            f"{source}: data_optics has {np.isin(known, used).sum()} optics groups with particles ({listed}), expected "
-            "one: several optics groups are not supported yet. Split the particles by rlnOpticsGroup and clean each "
-            "group in a project of its own."
-        )
-
-
-def _check_optics_values(optics: pd.DataFrame, source: str, findings: Findings) -> None:
-    wanted = {
-        "rlnVoltage": (0.0, 10000.0, "above 0 kV"),
-        "rlnSphericalAberration": (-np.inf, np.inf, "a number in mm"),
-        "rlnAmplitudeContrast": (-np.inf, 1.0, "a fraction below 1"),
-        "rlnImagePixelSize": (0.0, np.inf, "a pixel size above 0 A"),
-    }
-    for label, (low, high, expected) in wanted.items():
-        if label not in optics:
-            kind = "CTF column " if label in _CTF_OF_OPTICS else ""
-            findings.error(f"{source}: data_optics has no {kind}{label}, expected {expected}. Add the column.")
-            continue
-        values = numbers(optics[label])
-        is_wrong = ~((values > low) & (values < high))
-        if is_wrong.any():
-            found = name_some(list(optics[label].to_numpy()[is_wrong]))
-            findings.error(
-                f"{source}: data_optics {name_rows(is_wrong)}: {label} is {found}, expected {expected}. Correct it."
-            )
-    if "rlnImageSize" in optics:
-        size = numbers(optics["rlnImageSize"])
-        is_wrong = ~((size > 0) & (size % 2 == 0))
-        if is_wrong.any():
-            found = name_some(list(optics["rlnImageSize"].to_numpy()[is_wrong]))
-            findings.error(
-                f"{source}: data_optics {name_rows(is_wrong)}: rlnImageSize is {found}, expected an even number of "
-                "pixels. Extract the particles again with an even box."
-            )
-    if "rlnImageDimensionality" in optics:
-        is_wrong = numbers(optics["rlnImageDimensionality"]) != 2
-        if is_wrong.any():
-            findings.error(
-                f"{source}: data_optics {name_rows(is_wrong)}: rlnImageDimensionality is not 2; only two-dimensional "
-                "particle images can be classified here."
-            )
 
 
 def _check_particle_values(particles: pd.DataFrame, source: str, do_ctf_correction: bool, findings: Findings) -> None:
@@ -214,16 +174,17 @@ def _check_particle_values(particles: pd.DataFrame, source: str, do_ctf_correcti
 
 
 def _check_overrides(table: ParticleTable, source: str, findings: Findings) -> None:
-    """Add particles whose own voltage, aberration or amplitude contrast differs from their one optics group's."""
-    for label in _CTF_OF_OPTICS:
-        if label not in table.particles or label not in table.optics or len(table.optics) != 1:
+    """Add particles whose own voltage, aberration or amplitude contrast differs from their optics group's."""
+    rows = optics_rows(table)
+    for label in CTF_OF_OPTICS:
+        if label not in table.particles or label not in table.optics or not len(table.optics):
             continue
-        expected = numbers(table.optics[label])[0]
-        own = numbers(table.particles[label])
-        is_other = ~np.isclose(own, expected, rtol=1e-6, atol=1e-6)
-        if is_other.any() and np.isfinite(expected):
+        expected, own = numbers(table.optics[label])[rows], numbers(table.particles[label])
+        is_other = ~np.isclose(own, expected, rtol=1e-6, atol=1e-6) & np.isfinite(expected)
+        if is_other.any():
             found = name_some(sorted(set(table.particles[label].to_numpy()[is_other])))
+            says = name_some([f"{value:g}" for value in np.unique(expected[is_other])])
             findings.error(
-                f"{source}: data_particles {name_rows(is_other)}: {label} is {found}, but data_optics says "
-                f"{expected:g}; such particles need an optics group of their own."
+                f"{source}: data_particles {name_rows(is_other)}: {label} is {found}, but data_optics says {says}; "
+                "such particles need an optics group of their own."
             )

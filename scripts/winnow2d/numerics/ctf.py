@@ -31,6 +31,7 @@ def ctf_values(
     bfactor_ang2: Array = 0.0,
     scale: Array = 1.0,
     intact_first_peak: bool = False,
+    even_phase_rad: Array = 0.0,
 ) -> Array:
     """Return the transfer function; parameters of shape (n, 1) against frequencies (p,) give (n, p).
 
@@ -44,6 +45,8 @@ def ctf_values(
         Phase plate, envelope exp(-B f**2 / 4), and factor.
     intact_first_peak : bool
         Take 1 instead of the sine up to the first peak.
+    even_phase_rad : array
+        What symmetrical aberrations add to gamma, (p,); see `aberrations.even_phase`.
 
     Notes
     -----
@@ -61,7 +64,7 @@ def ctf_values(
     q = defocus_u_ang * along**2 + defocus_v_ang * across**2
     contrast_phase = math.atan2(amplitude_contrast, math.sqrt(1 - amplitude_contrast**2))
     gamma = -np.pi * wavelength * q + np.pi / 2 * cs_ang * wavelength**3 * f2**2
-    gamma = gamma - xp.deg2rad(xp.asarray(phase_shift_deg)) - contrast_phase
+    gamma = gamma - xp.deg2rad(xp.asarray(phase_shift_deg)) - contrast_phase + even_phase_rad
     values = -xp.sin(gamma)
     if intact_first_peak:
         values = xp.where(xp.abs(gamma) < np.pi / 2, 1.0, values)

@@ -26,6 +26,8 @@ class HalfPlane:
         Position in the flattened (N, N // 2 + 1) output of a real transform.
     sign : (p,) float64 array
         (-1)**(kx + ky): moves the phase origin to pixel (N / 2, N / 2).
+    has_whole_shells : bool
+        A radius takes in all pixels whose rounded radius it is, not only those that are no further out.
     """
 
     box_px: int
@@ -34,6 +36,7 @@ class HalfPlane:
     shell: np.ndarray
     flat_index: np.ndarray
     sign: np.ndarray
+    has_whole_shells: bool = False
 
     @property
     def n_shells(self) -> int:
@@ -41,6 +44,8 @@ class HalfPlane:
 
     def n_within(self, radius: float) -> int:
         """Return how many pixels have |k| <= radius: the length of that prefix."""
+        if self.has_whole_shells:
+            return int(np.searchsorted(self.shell, radius + 1e-9, side="right"))
         return int(np.searchsorted(self.kx**2 + self.ky**2, radius**2 + 1e-9, side="right"))
 
     def on(self, xp: ModuleType) -> HalfPlane:
@@ -66,7 +71,7 @@ def half_plane(box_px: int) -> HalfPlane:
     return HalfPlane(box_px, kx, ky, shell, flat, np.where((kx + ky) % 2, -1.0, 1.0))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _half_plane_on(box_px: int, xp: ModuleType) -> HalfPlane:
     plane = half_plane(box_px)
     arrays = (xp.asarray(part) for part in (plane.kx, plane.ky, plane.shell, plane.flat_index, plane.sign))
