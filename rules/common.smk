@@ -145,7 +145,11 @@ def regroup_options(wildcards):
 def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
-    unread = {"stacks_root", *runner.AS_RESOURCES, *(["grad_write_iter", "grad_em_iters"] if item.class2d.do_em else [])}
+    unread = {
+        "stacks_root",
+        *runner.AS_RESOURCES,
+        *(["grad_write_iter", "grad_em_iters"] if item.class2d.do_em else []),
+    }
     return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
 
 

@@ -91,3 +91,26 @@ def test_accuracies_of_shifts_are_of_relions_size(tables):
     a, b = numbers(ours, DRAWN[0]), numbers(theirs, DRAWN[0])
     assert (np.abs(a / b - 1) < 0.45).all()  # measured: 0.37, means over other ten of 400 particles
     assert np.abs(a.mean() / b.mean() - 1) < 0.15
+
+
+@pytest.mark.parametrize(("job", "options"), [("job002", EM), ("job003", VDAM)])
+def test_the_state_before_the_first_iteration(folder, job, options):
+    """RELION turns VDAM's second flag on with the first step; accuracies stand at 0 then, and overall at 999."""
+    stem = GOLDEN / "Class2D" / job / "run"
+    table = read_particle_table(f"{stem}_it000_data.star")
+    own = OwnOptions(random_seed=42, grad_write_iter=1, compatibility="relion")
+    write_iteration(f"{folder}/first", iteration_of(stem, 0), table, options, own, "command")
+    for kind in ("optimiser", "model"):
+        ours, theirs = (read_star(f"{start}_it000_{kind}.star") for start in (f"{folder}/first", stem))
+        for name, frame in theirs.items():
+            for label in frame.columns:
+                b = numbers(frame, label)
+                if b is not None and label != "rlnCurrentResolution":  # RELION writes inf, though it knows the shell
+                    known = np.isfinite(b)
+                    np.testing.assert_allclose(
+                        numbers(ours[name], label)[known], b[known], rtol=1e-5, atol=1e-6, err_msg=label
+                    )
+    flags = read_star(f"{folder}/first_it000_optimiser.star")["optimiser_general"].iloc[0]
+    is_gradient = str(int(options.do_grad))
+    assert (flags["rlnDoGradientRefine"], flags["rlnDoStochasticGradientDescent"]) == (is_gradient, "0")
+    assert float(flags["rlnGradCurrentStepsize"]) == pytest.approx(0.9 if options.do_grad else 0.0, abs=1e-4)

@@ -221,6 +221,25 @@ def test_from_relion_5(run, project, job, number, options):
         assert last.batch_limits == (100, 200)  # the file's, not those that follow from the number of particles
 
 
+def test_from_a_run_of_relion_with_a_dead_class(run):
+    """RELION writes inf and -nan for it; nothing of the kind is written on."""
+    shutil.copytree(GOLDEN / "Extract", "Extract")
+    shutil.copytree(GOLDEN / "Class2D" / "job002", "Class2D/job002")
+    path = Path("Class2D/job002/run_it003_model.star")
+    lines = path.read_text().split("\n")
+    row = next(number for number, line in enumerate(lines) if line.lstrip("0").startswith("2@"))
+    cells = lines[row].split()
+    cells[1], cells[4], cells[5] = "0.000000", "inf", "-nan"
+    lines[row] = " ".join(cells)
+    path.write_text("\n".join(lines))
+    start = "Class2D/job002/run_it003_optimiser.star"
+    options = replace(EM, fn_img="Extract/job001/particles.star", fn_cont=start, particle_diameter=190.0)
+    run(SECOND, options, OwnOptions(compatibility="relion"))
+    assert 1 not in read_iteration(start_of(5, SECOND)).particles.class_index
+    for file in SECOND.glob("run_it00[345]_*.star"):
+        assert not set(file.read_text().lower().split()) & {"nan", "-nan", "inf", "-inf"}, file
+
+
 # What cannot go on
 
 

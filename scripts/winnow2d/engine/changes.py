@@ -1,4 +1,4 @@
-"""How far assignments moved in an iteration, and the counters that RELION keeps of it."""
+"""How far an iteration moved poses and classes, counted as RELION counts."""
 
 from __future__ import annotations
 

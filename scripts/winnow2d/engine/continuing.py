@@ -12,7 +12,7 @@ from winnow2d.records import Iteration, Sampling
 from .gradient_step import first_moments
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
-from .vdam_schedule import batch_limits, step_size
+from .vdam_schedule import batch_limits
 
 
 def continued(iteration: Iteration, options: Class2DOptions, name: str) -> Iteration:
@@ -50,7 +50,6 @@ def continued(iteration: Iteration, options: Class2DOptions, name: str) -> Itera
         return replace(going_on, batch_size=-1, step_size=0.0, batch_limits=None, moments=None)
     return replace(
         going_on,
-        step_size=iteration.step_size or step_size(number, total),
         batch_limits=iteration.batch_limits or batch_limits(len(iteration.particles)),
         moments=iteration.moments or first_moments(model.n_classes, model.box_px),
     )

@@ -35,16 +35,16 @@ class FixedComparison:
     ----------
     projections : Projections
         Spectra and power of the references; nothing is rotated beforehand.
+    shell : (p,) int64
     scale_mask : (k, p) real array
         1 where a class's signal is strong enough to tell of the intensity scale.
     n_px, n_fine_px : int
         Pixels of the M-step, and those that are compared.
-    view : GridView, optional
-        How the images see the references, where box, pixel size or magnification differ.
     """
 
     plane: HalfPlane
     projections: Projections
+    shell: np.ndarray
     scale_mask: Array
     sigma2_noise: np.ndarray
     prior_px: np.ndarray
@@ -52,20 +52,15 @@ class FixedComparison:
     fine_size_px: int
     n_px: int
     n_fine_px: int
-    view: GridView | None = None
+    view: GridView | None
 
     @property
     def dtype(self) -> np.dtype:
         return self.projections.fine_re.dtype
 
-    @property
-    def shell(self) -> np.ndarray:
-        """Shell of each pixel of the M-step, (p,)."""
-        return self.plane.shell[: self.n_px]
-
 
 def table_of(compared: FixedComparison, psi_deg: np.ndarray, is_back: bool = False) -> RotationTable:
-    """Return where the half planes of particles fall on the padded grid, one row per particle."""
+    """Return where the half planes of particles fall on the padded grid, one row per particle; see `GridView.sees`."""
     xp = array_module(compared.scale_mask)
     return rotation_table(compared.plane, compared.n_px, psi_deg, compared.dtype, xp, compared.view, is_back)
 
@@ -84,21 +79,26 @@ def compare_at_fixed_poses(
 
     Parameters
     ----------
+    plane : HalfPlane
+        Of the images.
     sizes_px : (fine, full) window widths
     sigma2_noise : (g, s); data_vs_prior : (k, s); prior_px : (k, 2)
+    view : GridView, optional
+        How the images see the references, where box, pixel size or magnification differ.
     """
     fine_px, size_px = sizes_px
-    xp = array_module(references.spectra)
-    nothing = xp.zeros((len(references.spectra), 0, 0), dtype)
+    xp, n_classes = array_module(references.spectra), len(references.spectra)
+    nothing = xp.zeros((n_classes, 0, 0), dtype)
     no_table = rotation_table(plane, 0, np.zeros(0), dtype, xp)
     projections = Projections(
         nothing, nothing, nothing, nothing, nothing, no_table, references.spectra, references.tau2
-    )  # fmt: skip
+    )
     n_px = plane.n_within(size_px / 2)
     counts = data_vs_prior[:, plane.shell[:n_px]] > MIN_SIGNAL_FOR_SCALE
     return FixedComparison(
         plane=plane,
         projections=projections,
+        shell=plane.shell[:n_px],
         scale_mask=xp.asarray(np.ascontiguousarray(counts), dtype=dtype),
         sigma2_noise=sigma2_noise,
         prior_px=prior_px,
@@ -134,7 +134,7 @@ def expect_at_fixed_poses(
     half : (n,) int array
         Pseudo half-set of each particle; 0 where there is one set only.
     data_factor : (n, p) array, optional
-        What images are multiplied by when they are averaged; `ctf` if not given.
+        See `expectation.expect`.
     """
     xp, n_px, dtype = array_module(spectra.masked), compared.n_px, compared.dtype
     psi_deg, offset_px = pose
@@ -151,7 +151,8 @@ def expect_at_fixed_poses(
     values, residual, scale_sums, shares = map(to_host, (values, residual, scale_sums, posterior))
     noise, evidence, residual_norm = own_terms(compared, spectra, sigma2, values, residual)  # type: ignore[arg-type]
     is_weighed = values[:, 0] > 0
-    data = (ctf if data_factor is None else data_factor[:, :n_px].astype(dtype)) * weight * factor
+    averaged = ctf if data_factor is None else data_factor[:, :n_px].astype(dtype)
+    data = averaged * weight * factor
     unmasked = spectra.unmasked[:, :n_px] * turned
     return ChunkSums(
         class_index=shares.argmax(axis=1),
@@ -232,9 +233,7 @@ def _weigh_block(
     seen = (factor * ctf).astype(xp.float64)
     missing = seen**2 * model_power - 2 * seen * (image.real * model_re + image.imag * model_im)
     usable = (values[:, :1] > 0).astype(bool)
-    residual = shell_sums(
-        xp.where(usable, missing, 0.0), compared.plane.shell[: compared.n_px], compared.plane.n_shells
-    )
+    residual = shell_sums(xp.where(usable, missing, 0.0), compared.shell, compared.plane.n_shells)
     told = compared.scale_mask[None]
     pairs = (
         _dot(refs_re * told, ctf * image.real) + _dot(refs_im * told, ctf * image.imag),

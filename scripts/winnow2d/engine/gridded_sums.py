@@ -10,7 +10,7 @@ import numpy as np
 
 from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.kernels import kernels_of
-from winnow2d.numerics.rotation import RotationTable, padded_shape
+from winnow2d.numerics.rotation import RotationTable
 
 from .expectation import ChunkSums, Comparison
 from .fixed_poses import FixedComparison, table_of
@@ -39,11 +39,7 @@ def empty_gridded_sums(compared: FixedComparison, n_optics: int, n_groups: int, 
     spectra = compared.projections.spectra
     xp, n_classes = array_module(spectra), len(spectra)
     n = n_halves * n_classes
-    nothing, rows_columns = (
-        xp.zeros((n, 0, 0)),
-        padded_shape(compared.plane.box_px if compared.view is None else compared.view.box_px),
-    )
-    shape = (n, rows_columns[0] * rows_columns[1])
+    nothing, shape = xp.zeros((n, 0, 0)), (n, spectra.shape[1])
     return GriddedSums(
         data_re=nothing,
         data_im=nothing,
@@ -81,40 +77,38 @@ def add_to_grids(sums: GriddedSums, batch: Sequence[ChunkSums], compared: FixedC
     """
     n_classes = len(compared.projections.spectra)
     is_residual = len(sums.grid_weight) > n_classes
-    tables = [table_of(compared, chunk.groups[1], is_back=True) for chunk in batch]
+    back = [table_of(compared, chunk.groups[1], is_back=True) for chunk in batch]
+    forth = back if compared.view is None else [table_of(compared, chunk.groups[1]) for chunk in batch]
 
     def add_class(target: int) -> None:
         k, half = target % n_classes, target // n_classes
-        for chunk, table in zip(batch, tables, strict=True):
+        spectra = compared.projections.spectra[k : k + 1] if is_residual else None
+        for chunk, *tables in zip(batch, back, forth, strict=True):
             share = to_host(chunk.groups[0])[:, k]
             rows = np.flatnonzero((share > 0) & (np.asarray(chunk.groups[2]) == half))
             if len(rows):
-                _add_rows(sums, target, k, chunk, table, rows, is_residual, compared)
+                data, weight = _back_projected(chunk, k, rows, tables, spectra, sums.grid_weight.shape[1])
+                sums.grid_data[target] += data
+                sums.grid_weight[target] += weight
 
     for_each(n_threads)(add_class, range(len(sums.grid_weight)))
 
 
-def _add_rows(
-    sums: GriddedSums,
-    target: int,
-    k: int,
-    chunk: ChunkSums,
-    table: RotationTable,
-    rows: np.ndarray,
-    is_residual: bool,
-    compared: FixedComparison,
-) -> None:
-    """Add some particles of a chunk to one grid."""
-    xp = array_module(sums.grid_weight)
-    at = xp.asarray(rows)
-    mine = RotationTable(table.index[at], table.fraction[at], table.sign[at])
+def _back_projected(
+    chunk: ChunkSums, k: int, rows: np.ndarray, tables: Sequence[RotationTable], spectra: Array | None, n_cells: int
+) -> tuple[Array, Array]:
+    """Return some particles' share of class k on its grid, (m,) each; with the spectrum (1, m) of the class, residuals.
+
+    `tables` hold all particles of the chunk, for back-projection and for the reference.
+    """
+    at = array_module(chunk.power).asarray(rows)
+    back, forth = (RotationTable(table.index[at], table.fraction[at], table.sign[at]) for table in tables)
     share = chunk.groups[0][at, k][:, None]
     power = share * chunk.power[at]
     re, im = share * chunk.data_re[at], share * chunk.data_im[at]
-    if is_residual:
-        ref_re, ref_im = rotated(compared.projections.spectra[k : k + 1], mine, for_each(1))
+    if spectra is not None:
+        ref_re, ref_im = rotated(spectra, forth, for_each(1))
         re, im = re - power * ref_re[0], im - power * ref_im[0]
-    kernels, n_cells = kernels_of(sums.grid_weight), sums.grid_weight.shape[1]
-    data, weight = kernels.rotate_back((re[None], im[None], power[None]), mine, n_cells, for_each(1))
-    sums.grid_data[target] += data[0]
-    sums.grid_weight[target] += weight[0]
+    kernels = kernels_of(chunk.power)
+    data, weight = kernels.rotate_back((re[None], im[None], power[None]), back, n_cells, for_each(1))
+    return data[0], weight[0]
