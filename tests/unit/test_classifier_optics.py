@@ -107,6 +107,22 @@ def test_threads_change_no_byte_of_three_geometries(mixed, options):
     assert is_finite(one.model)
 
 
+def test_the_noise_of_every_geometry_is_recovered(mixed):
+    """White noise has 1 / (2 N**2) per component in a box of N; finer pixels spread it over more of them.
+
+    Compared where there is no signal, with what the mask leaves of it. RELION's count of pixels would miss by
+    (28 / 32)**2 in the second group.
+    """
+    found = classified(*mixed, 4)
+    run = Classifier(*mixed, OPTIONS, OwnOptions())
+    left = [(geometry.mask**2).mean() for geometry in run.geometries]
+    for group, box in enumerate((BOX, BOXES[1], BOX)):
+        norm = found.particles.norm_correction[found.particles.optics_group == group].mean()
+        images = (norm / found.model.norm_correction_average) ** 2  # the noise is that of normalised images
+        outer = found.model.sigma2_noise[group, 10:13] * 2 * box**2 * images
+        np.testing.assert_allclose(outer.mean(), left[group], rtol=0.1)
+
+
 def test_plain_operations_find_the_same_in_three_geometries(mixed, monkeypatch):
     """What runs on a GPU, here on numpy."""
     theirs = classified(*mixed, 3, precision="double")

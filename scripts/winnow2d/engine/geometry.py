@@ -96,6 +96,11 @@ class Geometry:
         np.add.at(sums.T, shells, by_own_shell.T)
         return sums[..., :n_shells]
 
+    def pixels_of_shells(self) -> np.ndarray:
+        """Return how many pixels of an image fall on each shell of the model, (s,)."""
+        counts = np.bincount(self.plane.shell, minlength=self.plane.n_shells)
+        return counts if self.is_models_own else self.summed(counts)
+
     def in_model_units(self, chunk: ChunkSums) -> ChunkSums:
         """Return a chunk whose noise is by shell, and whose offset sums are in px, of the model."""
         if self.is_models_own:

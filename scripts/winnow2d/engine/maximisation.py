@@ -113,15 +113,23 @@ def update_references(
     return references, sigma2_reference, data_vs_prior, coverage
 
 
-def update_noise(sums: Sums, old: np.ndarray, plane: HalfPlane, momentum: float = 0.0) -> np.ndarray:
+def update_noise(
+    sums: Sums, old: np.ndarray, plane: HalfPlane, momentum: float = 0.0, pixels: np.ndarray | None = None
+) -> np.ndarray:
     """Return the noise power (g, s): the residual's per component, never below the shell before where it vanishes.
 
-    `momentum` is the share of the old value that is kept: 0.9 after a mini-batch.
+    Parameters
+    ----------
+    momentum : float
+        The share of the old value that is kept: 0.9 after a mini-batch.
+    pixels : (g, s) array, optional
+        How many pixels of an image of each group fall on a shell; those of `plane` if not given, as in RELION, which
+        takes the model's for all.
     """
     counts = np.bincount(plane.shell, minlength=plane.n_shells)
     sigma2 = old.copy()
     for g in np.flatnonzero(sums.noise_weight > 0):
-        found = sums.noise[g] / (2 * sums.noise_weight[g] * counts)
+        found = sums.noise[g] / (2 * sums.noise_weight[g] * np.maximum(counts if pixels is None else pixels[g], 1))
         sigma2[g] = momentum * old[g] + (1 - momentum) * found
         for r in range(1, plane.n_shells):
             if sigma2[g, r] < 1e-14:

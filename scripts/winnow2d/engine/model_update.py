@@ -80,6 +80,12 @@ def _mean_ctf2(run: Classifier, views: Sequence[View]) -> np.ndarray | None:
     return mean_ctf2(views, np.bincount(run.plane.shell, minlength=run.plane.n_shells))
 
 
+def _pixels_of_shells(run: Classifier) -> np.ndarray:
+    """Return how many pixels of an image of each optics group fall on each shell of the model, (g, s)."""
+    counts = [geometry.pixels_of_shells() for geometry in run.geometries]
+    return np.stack([counts[at] for at in run.geometry_of_optics])
+
+
 def _model(
     run: Classifier,
     old: Model,
@@ -103,7 +109,9 @@ def _model(
         pdf_class=pdf_class / pdf_class.sum(),
         prior_offset_ang=prior_offset,
         sigma_offset_ang=sigma_offset,
-        sigma2_noise=maximisation.update_noise(sums, old.sigma2_noise, run.plane, momentum),
+        sigma2_noise=maximisation.update_noise(
+            sums, old.sigma2_noise, run.plane, momentum, None if run.keeps_quirks else _pixels_of_shells(run)
+        ),
         scale_correction=maximisation.update_scales(sums, counts, old.scale_correction, momentum),
         norm_correction_average=momentum * old.norm_correction_average + (1 - momentum) * sums.norm_sum / total,
         tau2_fudge=tau,
