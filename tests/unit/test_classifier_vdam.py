@@ -78,14 +78,19 @@ def test_references_stay_in_the_middle_until_the_last_phase(history):
         assert np.hypot(*np.transpose(centres)).max() < 3.0
 
 
+def classifier_size(number):
+    return vdam_schedule.batch_size(number, N_ITERATIONS, N_PARTICLES, OPTIONS.nr_classes, (100, 200))
+
+
 def test_batches_steps_and_t_follow_the_schedule(history):
     sizes = [it.batch_size for it in history]
     assert sizes[:3] == [100] * 3
-    assert sizes == [*sorted(sizes[:-1]), -1]
-    assert sizes[-2] == 200
+    n_em = OwnOptions().grad_em_iters  # the last ones are EM's, and see all particles
+    assert sizes == [*sorted(sizes[:-n_em]), *[-1] * n_em]
+    assert sizes[:-n_em] == [classifier_size(n) for n in range(1, 15 - n_em)]
     assert [it.step_size for it in history] == [vdam_schedule.step_size(n, N_ITERATIONS) for n in range(1, 15)]
-    expected = [vdam_schedule.tau2_fudge(n, N_ITERATIONS, OPTIONS.tau_fudge) for n in range(1, 15)]
-    assert [it.model.tau2_fudge for it in history] == expected
+    expected = [vdam_schedule.tau2_fudge(n, N_ITERATIONS, OPTIONS.tau_fudge) for n in range(1, 15 - n_em)]
+    assert [it.model.tau2_fudge for it in history] == [*expected, *[OPTIONS.tau_fudge] * n_em]
 
 
 # Particles and batches

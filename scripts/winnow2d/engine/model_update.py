@@ -15,6 +15,7 @@ from .accuracy import NOT_ESTIMATED
 from .gradient_step import Step, Stepped, take_step
 from .masking import flattened
 from .projections import Projections
+from .recovery import SETTLING_ITERATIONS, split_largest
 from .schedule import next_resolution_shell
 from .sums import Sums
 from .vdam_schedule import phases, step_size, tau2_fudge
@@ -23,6 +24,7 @@ from .views import View, mean_ctf2, totals
 if TYPE_CHECKING:
     from .classify import Classifier
 
+_SPLIT = 5  # purpose of random numbers; others stand in iteration.py
 PARAMETER_MOMENTUM = 0.9  # share of the old parameters kept after a mini-batch
 _LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER = 2.0, 0.01  # VDAM centres references beyond this
 
@@ -40,7 +42,22 @@ def maximise(
     if run.class2d.do_center:
         references = maximisation.centred(references, run.class2d.offset_range)
     found = Stepped(references, before.pdf_class, None, sigma2_reference, data_vs_prior, coverage)
-    return _model(run, before, sums, projections, size_px, found, tau, 0.0), old.moments
+    model = _model(run, before, sums, projections, size_px, found, tau, 0.0)
+    return _with_lost_classes(run, old.number + 1, references, model), old.moments
+
+
+def _with_lost_classes(run: Classifier, number: int, references: np.ndarray, model: Model) -> Model:
+    """Return the model after EM, in which a class about to be lost is half of the largest."""
+    is_settling = number > run.class2d.n_iterations - SETTLING_ITERATIONS
+    if run.keeps_quirks or is_settling or model.n_classes == 1:
+        return model
+    rng, shell = run.rng(_SPLIT, number), max(model.resolution_shell // 2, 2)
+    references, share, n_split = split_largest(references, model.pdf_class, run.mask, shell, rng)
+    if not n_split:
+        return model
+    flat = flattened(references, run.mask).astype(np.float32)
+    unmasked = None if model.unmasked_references is None else references.astype(np.float32)
+    return replace(model, references=flat, pdf_class=share, unmasked_references=unmasked)
 
 
 def descend(
