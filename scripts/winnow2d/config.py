@@ -20,6 +20,7 @@ from winnow2d.errors import ConfigError
 from winnow2d.intake.rounds import misfits, planned
 from winnow2d.option_values import fault_of
 from winnow2d.options import (
+    PRESETS,
     SECTIONS,
     Class2DOptions,
     DemoOptions,
@@ -211,14 +212,17 @@ class _Check:
         for key in difference:
             if key not in ROUND_SECTIONS:
                 self.problem(_unknown(str(key), ROUND_SECTIONS, place))
-        merged = {}
+        merged, given = {}, dict[str, None]()
         for name in ROUND_SECTIONS:
             own_values = self.values(f"{place}: {name}", difference.get(name), SECTIONS[name])
             above = {key: value for key, value in base[name].items() if number == 1 or key not in FIRST_ROUND_ONLY}
             merged[name] = SECTIONS[name](**(above | own_values))
+            given.update(dict.fromkeys(above | own_values))
             for key in PROJECT_WIDE:
                 if name == "own" and key in own_values:
                     self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
+        preset = {key: value for key, value in PRESETS[merged["own"].preset].items() if key not in given}
+        merged["class2d"] = dataclasses.replace(merged["class2d"], **preset)
         if merged["class2d"].use_gpu:
             if merged["own"].device == "cpu":
                 self.problem(f"{place}: class2d.use_gpu: Yes contradicts own.device: cpu; say one of them.")

@@ -204,8 +204,15 @@ class OwnOptions:
         "Winnow",
         choices=("none", "relion"),
     )
+    preset: str = option(
+        "default", "quick: half as many iterations where class2d does not say how many", "Winnow",
+        choices=("default", "quick"),
+    )  # fmt: skip
     grad_em_iters: int = option(
-        5, "VDAM iterations, the last ones, that are full EM iterations (RELION: 0)", "Winnow", minimum=0
+        5,
+        "Last VDAM iterations that are EM over all particles, at most the last fifth (RELION: 0)",
+        "Winnow",
+        minimum=0,
     )
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
@@ -233,6 +240,9 @@ class DemoOptions:
     spherical_aberration: float = option(2.7, "Spherical aberration (likewise)", "Demo", unit="mm", minimum=0)
     amplitude_contrast: float = option(0.1, "Amplitude contrast (likewise)", "Demo", minimum=0.001, maximum=0.9)
 
+
+# What a preset puts in the place of a default.
+PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}
 
 SECTIONS: dict[str, type] = {
     "extract": ExtractOptions,

@@ -69,7 +69,7 @@ _MODES = (
     Mode("em", True, 25),
     Mode("vdam", False, 100),
     Mode("vdam-relion", False, 100, own={"compatibility": "relion"}),
-    Mode("vdam-quick", False, 100, own={"preset": "quick"}),
+    Mode("vdam-quick", False, 50, own={"preset": "quick"}),
 )
 MODES = {each.name: each for each in _MODES}
 

@@ -25,7 +25,7 @@ from .sampling import first_sampling
 from .schedule import first_resolution_shell
 from .source import ImageSource, ImageStack
 from .transfer import Transfer
-from .vdam_schedule import batch_limits, batch_size, step_size
+from .vdam_schedule import batch_limits, batch_size, phases, step_size
 
 logger = logging.getLogger(__name__)
 _BATCH = 4  # purpose of random numbers; others stand in iteration.py
@@ -116,8 +116,9 @@ class Classifier:
 
     def is_gradient(self, number: int) -> bool:
         """Return whether an iteration is a step of VDAM: EM has none, and a VDAM run ends with EM iterations."""
-        last = self.class2d.n_iterations - (0 if self.keeps_quirks else self.own.grad_em_iters)
-        return not self.class2d.do_em and number <= last
+        total = self.class2d.n_iterations
+        n_em = 0 if self.keeps_quirks else min(self.own.grad_em_iters, phases(total).final)
+        return not self.class2d.do_em and number <= total - n_em
 
     def batch(self, number: int) -> np.ndarray:
         """Return the rows an iteration looks at, ascending: all of them in EM, a random part of them in VDAM."""
