@@ -78,7 +78,7 @@ class Classifier:
         self.chunk_size = CHUNK if self.xp is np else DEVICE_CHUNK
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
         self.transfer = Transfer(
-            optics, self.geometries, self.geometry_of_optics, particles, class2d.do_ctf_correction,
+            optics, self.geometries, self.geometry_of_optics, class2d.do_ctf_correction,
             class2d.ctf_intact_first_peak, self.dtype, self.xp,
         )  # fmt: skip
         # A class number in the input is another job's, or a picking template's.
@@ -163,7 +163,7 @@ class Classifier:
         phases = self.transfer.phases(self._particles.optics_group[rows], geometry.plane)
         if phases is not None:
             spectra = spectra * to_host(phases)
-        ctf = self.transfer.computed_ctf(rows, self._particles)
+        ctf = self.transfer.ctf(rows, self._particles)
         factor = self.transfer.data_factor(rows, self._particles, ctf)
         view = geometry.view(averages.radius)
         averages.add(spectra, to_host(ctf), None if factor is None else to_host(factor), geometry.plane, view)

@@ -184,7 +184,7 @@ def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) 
     n_px = compared.n_px
     spectra = prepare(images, norm_factor, offset_px, geometry.mask, geometry.plane, noise, n_px, phases)
     scale = old.model.scale_correction[particles.group_index[rows]]
-    ctf = run.transfer.ctf(rows, particles)
+    ctf = run.transfer.ctf(rows, particles, n_px)
     data_factor = run.transfer.data_factor(rows, particles, ctf, scale if run.keeps_quirks else None)
     is_gradient = run.is_gradient(old.number + 1)
     half = rows % (N_HALVES if is_gradient else 1)

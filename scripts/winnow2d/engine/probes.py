@@ -43,7 +43,7 @@ def _probe(run: Classifier, old: Iteration, row: int, compared_px: int, size_px:
     geometry = run.geometries[run.geometry_of_optics[group]]
     n_px = geometry.plane.n_within(geometry.size_px(compared_px) / 2)
     sigma2 = geometry.spectrum(old.model.sigma2_noise[group])[geometry.plane.shell[:n_px]]
-    ctf = to_host(run.transfer.computed_ctf(np.array([row]), old.particles))[0, :n_px]
+    ctf = to_host(run.transfer.ctf(np.array([row]), old.particles, n_px))[0]
     weight = ctf.astype(np.float64) ** 2 / sigma2
     weight[0] = 0
     return Probe(

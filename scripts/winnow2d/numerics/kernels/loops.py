@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import backproject
+from .ctf import transfer_functions
 from .fine import score_fine
 from .model_image import compare_models
 from .significance import select_coarse
@@ -12,7 +13,8 @@ from .spectra import centre_images, gather, shell_power, shifted_rows, weighted_
 
 __all__ = [
     "add_groups", "centre_images", "compare_models", "gather", "rotate", "rotate_back",
-    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
+    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "transfer_functions",
+    "weighted_images",
 ]  # fmt: skip
 
 
