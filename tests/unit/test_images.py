@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from synthetic import PIXEL_SIZE_ANG, blank_particles, one_optics_group
 from winnow2d.engine.images import coloured_noise, half_plane_spectra, prepare
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels import loops

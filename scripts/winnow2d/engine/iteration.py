@@ -214,7 +214,7 @@ def expectation_over(
     parts_of = [chunks(rows[place == at], run.chunk_size) for at in range(len(views))]
     n_parts = sum(len(parts) for parts in parts_of)
     for view, parts in zip(views, parts_of, strict=True):
-        for batch in batches(parts):
+        for batch in run.images.read_ahead(batches(parts)):
             results = list(ordered_map(partial(expect_chunk, run, old, view), batch, run.n_threads))
             for part, (result, ctf2) in zip(batch, results, strict=True):
                 _assign(run, particles, part, result, old.model.norm_correction_average, view.geometry.pixel_size_ang)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,10 @@ _NAMED = 5  # rows an error names
 
 
 class ImageStack(Protocol):
-    """Images by row of the particle table."""
+    """Images by row of the particle table.
+
+    A stack of files may also have `will_read(indices)`, which has them fetched and returns at once.
+    """
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Return images (n, y, x), float32."""
@@ -47,6 +51,18 @@ class ImageSource:
             self.is_broken[rows[broken]] = True
             images = np.where(broken[:, None, None], self._dtype.type(np.nan), images)
         return images
+
+    def read_ahead(self, batches: Sequence[Sequence[np.ndarray]]) -> Iterator[Sequence[np.ndarray]]:
+        """Yield batches of chunks of rows; while one is worked on, the images of the next one are fetched.
+
+        Nothing is held here: the system's cache of files has them, as far as there is memory to spare.
+        """
+        will_read: Callable[[np.ndarray], None] | None = getattr(self._stack, "will_read", None)
+        for number, batch in enumerate(batches):
+            if will_read is not None:
+                for soon in batches[number : number + 2] if number == 0 else batches[number + 1 : number + 2]:
+                    will_read(np.concatenate(soon))
+            yield batch
 
     def check(self) -> None:
         """Raise ImageError if too many images are unusable; the message names the first rows (from 1)."""

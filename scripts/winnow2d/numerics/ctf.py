@@ -27,7 +27,7 @@ def half_turns(
     amplitude_contrast: float,
     phase_shift_deg: np.ndarray,
 ) -> np.ndarray:
-    """Return gamma / pi of `ctf_values`, for particles (n,), as factors of kx**2, kx * ky, ky**2, |k|**4 and 1: (n, 5)."""
+    """Return gamma / pi of `ctf_values` for particles (n,): factors of kx**2, kx * ky, ky**2, |k|**4 and 1, (n, 5)."""
     wavelength = float(electron_wavelength_ang(voltage_kv))
     angle = np.deg2rad(defocus_angle_deg)
     cos, sin = np.cos(angle), np.sin(angle)

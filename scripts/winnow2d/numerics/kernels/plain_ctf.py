@@ -8,7 +8,10 @@ from winnow2d.numerics.arrays import array_module
 
 
 def transfer_functions(half_turns, envelope, quadratic, even, is_intact, is_squared, rows, out):
-    """Fill the rows of `out` that belong to particles of one optics group; all but `out`, `quadratic`, `even` numpy's."""
+    """Fill the rows of `out` that belong to particles of one optics group.
+
+    What is known of each particle comes as numpy's arrays, everything of the pixels (p,) on the device of `out`.
+    """
     xp, n_px = array_module(out), out.shape[1]
     xx, xy, yy = (part[:n_px] for part in quadratic)
     of_xx, of_xy, of_yy, quartic, constant = (xp.asarray(part)[:, None] for part in half_turns.T)
