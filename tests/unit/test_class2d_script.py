@@ -1,6 +1,7 @@
 """The script of the rule class2d, run through its job.star: where it starts, and which files it leaves."""
 
 import itertools
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -271,3 +272,30 @@ def test_too_many_unusable_images_stop_the_job(run, project):
         run(EM)
     assert "3 of 40 images hold NaN, infinite or constant pixels" in (JOB / "run.err").read_text()
     assert not list(JOB.glob("run_it004*"))
+
+
+# Where the time went
+
+
+def test_a_job_says_where_its_time_went_and_no_result_does(run):
+    said = run(EM)
+    lines = said[said.index("CPU time by stage") :].splitlines()[1:]
+    shares = [float(re.search(r" s +([\d.]+)%", line)[1]) for line in lines if re.search(r" s +[\d.]+%", line)]
+    assert len(shares) >= 9
+    assert sum(shares) == pytest.approx(100, abs=1)
+    times = json.loads((JOB / jobs.PROVENANCE).read_text())["stages"]
+    used = [
+        "read",
+        "prepare",
+        "coarse",
+        "fine",
+        "sums",
+        "references",
+        "m-step",
+        "accuracies",
+        "first averages",
+        "files",
+    ]
+    assert list(times) == [*used, "other"]
+    assert all(times[name]["cpu_s"] > 0 for name in used)
+    assert not any(b"m-step" in content for content in results().values())

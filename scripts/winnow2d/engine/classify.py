@@ -24,6 +24,7 @@ from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
 from .source import ImageSource, ImageStack
+from .stages import FIRST, stage
 from .transfer import Transfer
 from .vdam_schedule import batch_limits, batch_size, phases, step_size
 
@@ -136,6 +137,7 @@ class Classifier:
         is_due = number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
         return is_due or self.class2d.do_em
 
+    @stage(FIRST)
     def _first(self) -> Iteration:
         """Return iteration 0: noise from the first images of each optics group, references from random angles."""
         averages = FirstAverages(self.plane, self.class2d.nr_classes, self.rng(0, 0))

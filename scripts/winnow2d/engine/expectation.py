@@ -17,6 +17,7 @@ from .images import Spectra
 from .own_power import own_terms
 from .projections import Projections
 from .sampling import SearchGrid
+from .stages import COARSE, FINE, stage
 
 Array = Any
 LOG_SPAN = 25.0  # coarse poses e**-25 below the best hold less than a millionth of the weight
@@ -179,6 +180,7 @@ def coarse_products(
     return s1, s2, norm
 
 
+@stage(COARSE)
 def _select(compared: Comparison, images: tuple[Array, ...], scale: Array, log_prior: Array) -> tuple[Array, ...]:
     """Return each particle's significant coarse poses: ids, where a particle's begin, how many RELION counts.
 
@@ -232,6 +234,7 @@ def _weigh(
     return (*found, *said)
 
 
+@stage(FINE)
 def expect(
     compared: Comparison,
     spectra: Spectra,

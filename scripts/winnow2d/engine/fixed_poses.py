@@ -23,6 +23,7 @@ from .images import Spectra
 from .own_power import own_terms
 from .parallel import for_each
 from .projections import Projections, ReferenceSpectra, rotated
+from .stages import FINE, stage
 
 Array = Any
 
@@ -110,6 +111,7 @@ def compare_at_fixed_poses(
     )
 
 
+@stage(FINE)
 def expect_at_fixed_poses(
     compared: FixedComparison,
     spectra: Spectra,

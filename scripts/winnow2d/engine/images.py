@@ -13,6 +13,8 @@ from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
 
+from .stages import PREPARE, stage
+
 Array = Any
 MASK_EDGE_PX = 5.0  # RELION's width of the soft edge of the particle mask
 
@@ -43,6 +45,7 @@ def half_plane_spectra(images: Array, plane: HalfPlane, n_px: int | None = None)
     return spectra * sign.astype(images.dtype)
 
 
+@stage(PREPARE)
 def prepare(
     images: Array,
     norm_factor: np.ndarray,
@@ -87,6 +90,7 @@ def prepare(
     return Spectra(masked, unmasked, to_host(kernels.shell_power(masked, plane.shell, plane.n_shells)))
 
 
+@stage(PREPARE)
 def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.random.Generator]) -> np.ndarray:
     """Return one image of Gaussian noise with power sigma2 (n, s) per component for each generator."""
     box = plane.box_px

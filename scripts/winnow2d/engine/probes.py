@@ -12,6 +12,7 @@ from winnow2d.records import Iteration, Sampling
 from .accuracy import N_PARTICLES, Probe, expected_accuracies
 from .projections import ReferenceSpectra, reference_spectra
 from .schedule import expectation_sizes_px
+from .stages import ACCURACIES, stage
 
 if TYPE_CHECKING:
     from .classify import Classifier
@@ -20,6 +21,7 @@ _ACCURACY = 3  # purpose of random numbers; others stand in iteration.py
 _MIN_FRACTION_FOR_ACCURACY = 0.01  # RELION estimates accuracies for classes above this only
 
 
+@stage(ACCURACIES)
 def reference_accuracies(
     run: Classifier, old: Iteration, size_px: int, sampling: Sampling, references: ReferenceSpectra | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

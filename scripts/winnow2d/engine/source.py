@@ -9,6 +9,8 @@ import numpy as np
 
 from winnow2d.errors import ImageError
 
+from .stages import READ, stage
+
 MOST_BROKEN = 0.05  # share of unusable images that stops a run
 _NAMED = 5  # rows an error names
 
@@ -42,6 +44,7 @@ class ImageSource:
         self._stack, self._dtype = stack, dtype
         self.is_broken = np.zeros(n_images, bool)
 
+    @stage(READ)
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return images (n, y, x); an unusable one comes as NaN throughout, so that it has no weight anywhere."""
         images = self._stack.read(rows).astype(self._dtype, copy=False)

@@ -17,6 +17,7 @@ from winnow2d.numerics.shells import shell_sums
 from winnow2d.records import OpticsGroup, Particles
 
 from .geometry import Geometry
+from .stages import PREPARE, stage
 
 Array = Any
 
@@ -52,6 +53,7 @@ class Transfer:
         self._even = [_even_half_turns(group, plane, xp) for group, plane in zip(optics, planes, strict=True)]
         self._quadratic = [_quadratic(geometry, xp) for geometry in geometries]
 
+    @stage(PREPARE)
     def ctf(self, rows: np.ndarray, particles: Particles, n_px: int | None = None) -> Array:
         """Return what the references are multiplied by, (n, p): the CTF, squared for CTF-premultiplied images.
 
@@ -94,6 +96,7 @@ class Transfer:
         plane = self._geometries[self._geometry_index(rows, particles)].plane
         return to_host(shell_sums(weight @ ctf[:, : len(shell)].astype(np.float64), shell, plane.n_shells))
 
+    @stage(PREPARE)
     def phases(self, optics_group: np.ndarray, plane: HalfPlane, mirrored_row: int = 0) -> Array | None:
         """Return what spectra of particles of these optics groups (n,) are multiplied by; None where all is 1.
 
