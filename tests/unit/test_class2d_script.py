@@ -286,4 +286,4 @@ def test_a_job_says_where_its_time_went(run):
     assert sum(shares) == pytest.approx(100, abs=1)
     times = json.loads((JOB / jobs.PROVENANCE).read_text())["stages"]
     assert list(times) == [*STAGES, OTHER]
-    assert all(times[name]["cpu_s"] > 0 for name in STAGES)
+    assert times["files"]["cpu_s"] > 0

@@ -63,8 +63,9 @@ class ImageSource:
         will_read: Callable[[np.ndarray], None] | None = getattr(self._stack, "will_read", None)
         for number, batch in enumerate(batches):
             if will_read is not None:
-                for soon in batches[number : number + 2] if number == 0 else batches[number + 1 : number + 2]:
-                    will_read(np.concatenate(soon))
+                with stage(READ):
+                    for soon in batches[number if number == 0 else number + 1 : number + 2]:
+                        will_read(np.concatenate(soon))
             yield batch
 
     def check(self) -> None:
