@@ -14,7 +14,7 @@ from winnow2d.records import Iteration, Model, Particles, Sampling
 
 from .changes import measure_changes
 from .draws import uniform_draws
-from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
+from .expectation import ChunkSums, Comparison, compare_with, expect
 from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixed_poses
 from .geometry import Geometry
 from .gradient_step import N_HALVES
@@ -22,7 +22,7 @@ from .gridded_sums import add_batch, sums_of
 from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
 from .parallel import batches, chunks, ordered_map
-from .priors import offset_log_prior, pose_log_prior
+from .priors import offset_log_prior, pose_log_prior, rounded_offset_px
 from .probes import reference_accuracies
 from .projections import ReferenceSpectra, project, reference_spectra
 from .sampling import SearchGrid, coarser, perturbed, search_grid

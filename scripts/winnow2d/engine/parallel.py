@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -14,18 +15,27 @@ from .stages import CLOCK
 CHUNK = 32  # particles of one dense product; part of the result's bytes, so never a setting
 DEVICE_CHUNK = 256  # the same on a GPU, which is slow at many small pieces
 CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
+_PARTS_PER_THREAD = 4  # of the work of `for_each`, so that a slow part holds up little
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+@lru_cache(maxsize=4)
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    """Return threads that live as long as the process: starting them anew for every batch takes longer than one."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="winnow")
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_threads: int) -> Iterator[Result]:
-    """Yield function(item) in the order of the items, computed by `n_threads` threads."""
+    """Yield function(item) in the order of the items, computed by `n_threads` threads.
+
+    The function must not call this itself: its threads would wait for themselves.
+    """
     if n_threads <= 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(n_threads) as pool:
-        yield from _waited_for(pool.map(CLOCK.carried(function), items))
+    yield from _waited_for(_pool(n_threads).map(CLOCK.carried(function), items))
 
 
 def _waited_for(results: Iterator[Result]) -> Iterator[Result]:
@@ -40,10 +50,18 @@ def _waited_for(results: Iterator[Result]) -> Iterator[Result]:
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
-    """Return what calls a function with every item, on `n_threads` threads."""
+    """Return what calls a function with every item, on `n_threads` threads, several items at a time."""
 
     def call(function: Callable[[Item], object], items: Iterable[Item]) -> None:
-        for _ in ordered_map(function, items, n_threads):
+        listed = list(items)
+        size = max(1, len(listed) // (_PARTS_PER_THREAD * n_threads))
+        parts = [listed[start : start + size] for start in range(0, len(listed), size)]
+
+        def one_part(part: list[Item]) -> None:
+            for item in part:
+                function(item)
+
+        for _ in ordered_map(one_part, parts, n_threads):
             pass
 
     return call

@@ -204,12 +204,13 @@ def _loop_parts(table: pd.DataFrame) -> Iterator[str]:
     head = "".join(f"_{label} #{number} \n" for number, label in enumerate(table.columns, start=1))
     yield "loop_ \n" + head
     for first in range(0, len(table), _ROWS):
-        columns = []
+        columns, widths = [], []
         for position, label in enumerate(table.columns):
             column = table.iloc[first : first + _ROWS, position]
-            width = _NUMBER_WIDTH if column.dtype.kind in "iufb" else _TEXT_WIDTH
-            columns.append([cell.rjust(width) for cell in _column_text(str(label), column, first + 1)])
-        yield "".join([" ".join(row) + " \n" for row in zip(*columns, strict=True)])
+            widths.append(_NUMBER_WIDTH if column.dtype.kind in "iufb" else _TEXT_WIDTH)
+            columns.append(_column_text(str(label), column, first + 1))
+        row_of = (" ".join(f"%{width}s" for width in widths) + " \n").__mod__
+        yield "".join(map(row_of, zip(*columns, strict=True)))
 
 
 def _column_text(label: str, column: pd.Series, first_row: int = 1) -> list[str]:
