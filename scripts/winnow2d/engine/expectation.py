@@ -11,12 +11,12 @@ from winnow2d.numerics.arrays import BLOCK_VALUES, array_module, to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
-from winnow2d.numerics.shells import round_half_away
 
 from .images import Spectra
 from .own_power import own_terms
 from .projections import Projections
 from .sampling import SearchGrid
+from .stages import COARSE, FINE, stage
 
 Array = Any
 LOG_SPAN = 25.0  # coarse poses e**-25 below the best hold less than a millionth of the weight
@@ -181,6 +181,7 @@ def coarse_products(
     return s1, s2, norm
 
 
+@stage(COARSE)
 def _select(compared: Comparison, images: tuple[Array, ...], scale: Array, log_prior: Array) -> tuple[Array, ...]:
     """Return each particle's significant coarse poses: ids, where a particle's begin, how many RELION counts.
 
@@ -235,6 +236,7 @@ def _weigh(
     return (*found, *said)
 
 
+@stage(FINE)
 def expect(
     compared: Comparison,
     spectra: Spectra,
@@ -295,8 +297,3 @@ def expect(
         data_im=data_im,
         power=power,
     )
-
-
-def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:
-    """Return offsets (n, 2) as whole pixels, halves away from zero."""
-    return np.asarray(round_half_away(offset_ang / pixel_size_ang)).reshape(-1, 2)

@@ -14,7 +14,7 @@ from winnow2d.records import Iteration, Model, Particles, Sampling
 
 from .changes import measure_changes
 from .draws import uniform_draws
-from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
+from .expectation import ChunkSums, Comparison, compare_with, expect
 from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixed_poses
 from .geometry import Geometry
 from .gradient_step import N_HALVES
@@ -22,7 +22,7 @@ from .gridded_sums import add_batch, sums_of
 from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
 from .parallel import batches, chunks, ordered_map
-from .priors import offset_log_prior, pose_log_prior
+from .priors import offset_log_prior, pose_log_prior, rounded_offset_px
 from .probes import reference_accuracies
 from .projections import ReferenceSpectra, project, reference_spectra
 from .sampling import SearchGrid, coarser, perturbed, search_grid
@@ -184,7 +184,7 @@ def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) 
     n_px = compared.n_px
     spectra = prepare(images, norm_factor, offset_px, geometry.mask, geometry.plane, noise, n_px, phases)
     scale = old.model.scale_correction[particles.group_index[rows]]
-    ctf = run.transfer.ctf(rows, particles)
+    ctf = run.transfer.ctf(rows, particles, n_px)
     data_factor = run.transfer.data_factor(rows, particles, ctf, scale if run.keeps_quirks else None)
     is_gradient = run.is_gradient(old.number + 1)
     half = rows % (N_HALVES if is_gradient else 1)
@@ -214,7 +214,7 @@ def expectation_over(
     parts_of = [chunks(rows[place == at], run.chunk_size) for at in range(len(views))]
     n_parts = sum(len(parts) for parts in parts_of)
     for view, parts in zip(views, parts_of, strict=True):
-        for batch in batches(parts):
+        for batch in run.images.read_ahead(batches(parts)):
             results = list(ordered_map(partial(expect_chunk, run, old, view), batch, run.n_threads))
             for part, (result, ctf2) in zip(batch, results, strict=True):
                 _assign(run, particles, part, result, old.model.norm_correction_average, view.geometry.pixel_size_ang)

@@ -10,6 +10,8 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from .stages import CLOCK
+
 CHUNK = 32  # particles of one dense product; part of the result's bytes, so never a setting
 DEVICE_CHUNK = 256  # the same on a GPU, which is slow at many small pieces
 CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
@@ -33,7 +35,18 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_thr
     if n_threads <= 1:
         yield from map(function, items)
         return
-    yield from _pool(n_threads).map(function, items)
+    yield from _waited_for(_pool(n_threads).map(CLOCK.carried(function), items))
+
+
+def _waited_for(results: Iterator[Result]) -> Iterator[Result]:
+    """Yield results of other threads; the time of waiting for them is no stage's."""
+    while True:
+        with CLOCK.stage(None):
+            try:
+                result = next(results)
+            except StopIteration:
+                return
+        yield result
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
