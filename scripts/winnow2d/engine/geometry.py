@@ -106,8 +106,8 @@ class Geometry:
         if self.is_models_own:
             return chunk
         px = self.pixel_size_ang / self.model_pixel_size_ang
-        offsets = chunk.class_sums * np.array([1.0, px, px, px**2])
-        return replace(chunk, noise=self.summed(chunk.noise), class_sums=offsets)
+        moments = chunk.moments * np.array([1.0, px, px, px**2])
+        return replace(chunk, noise=self.summed(chunk.noise), moments=moments)
 
 
 def geometries_of(optics: Sequence[OpticsGroup], particle_diameter_ang: float) -> tuple[list[Geometry], np.ndarray]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-CHUNK = 32  # particles of one dense product; part of the result's bytes, so never a setting
-DEVICE_CHUNK = 256  # the same on a GPU, which is slow at many small pieces
+CHUNK = 32  # particles evaluated together, on the host a multiple of the smallest: then no byte depends on it
+SMALLEST_CHUNK = 16  # particles of one dense product, whose shape decides its bytes: never a setting
+DEVICE_CHUNK = 256  # particles evaluated together on a GPU, which is slow at many small pieces
 CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
 
 Item = TypeVar("Item")
+Place = TypeVar("Place")
 Result = TypeVar("Result")
 
 
@@ -24,6 +27,22 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_thr
         return
     with ThreadPoolExecutor(n_threads) as pool:
         yield from pool.map(function, items)
+
+
+def spread(
+    function: Callable[[Place, Item], Result], items: Sequence[Item], places: Sequence[Place]
+) -> Iterator[Result]:
+    """Yield function(place, item) in the order of the items; each place takes its turn and has a thread of its own."""
+    with ExitStack() as pools:
+        threads = [pools.enter_context(ThreadPoolExecutor(1)) for _ in places]
+        turns = [number % len(places) for number in range(len(items))]
+        begun = [threads[turn].submit(function, places[turn], item) for turn, item in zip(turns, items, strict=True)]
+        try:
+            for result in begun:
+                yield result.result()
+        finally:
+            for result in begun:
+                result.cancel()
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
@@ -44,8 +63,3 @@ def one_blas_thread() -> threadpool_limits:
 def chunks(rows: np.ndarray, size: int = CHUNK) -> list[np.ndarray]:
     """Return consecutive chunks of particle rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def batches(parts: Sequence[Item]) -> list[Sequence[Item]]:
-    """Return consecutive batches of chunks."""
-    return [parts[start : start + CHUNKS_PER_BATCH] for start in range(0, len(parts), CHUNKS_PER_BATCH)]
