@@ -1,4 +1,4 @@
-"""One iteration after another, of every kind: neither threads, chunks, devices, memory nor interruptions change a byte."""
+"""Whole runs of every kind: neither threads, chunks, devices, memory nor interruptions change a byte."""
 
 import itertools
 import logging
@@ -9,8 +9,10 @@ import pytest
 
 from classified import differences
 from synthetic import make_particles
-from winnow2d.engine import evaluation
+from winnow2d.engine import evaluation, expectation
 from winnow2d.engine.classify import Classifier
+from winnow2d.engine.expectation import coarse_products
+from winnow2d.engine.iteration import expect_chunk
 from winnow2d.errors import ResourceError
 from winnow2d.formats.state import load_state, save_state
 from winnow2d.numerics import fourier
@@ -29,7 +31,6 @@ CASES = {
     "vdam, fixed": (replace(VDAM, dont_skip_align=False), "one"), "em, several": (EM, "several"),
     "vdam, several": (VDAM, "several"), "em, fixed, several": (replace(EM, dont_skip_align=False), "several"),
 }  # fmt: skip
-HALVED = 2  # iterations compared where every one is a run of its own
 
 
 class Stack:
@@ -106,12 +107,28 @@ def test_chunks_and_batches_change_no_byte(start, expected, monkeypatch, chunk_s
     assert_same_bytes(history(start(chunk_size=chunk_size)), expected)
 
 
+@pytest.mark.parametrize("chunk_size", [32, 48])
+def test_coarse_products_have_one_shape_whatever_the_chunk(sets, monkeypatch, chunk_size):
+    """BLAS may sum up in another order where a matrix has another number of rows."""
+    shapes = []
+
+    def products(compared, re, im, power):
+        shapes.append(len(re))
+        return coarse_products(compared, re, im, power)
+
+    monkeypatch.setattr(expectation, "coarse_products", products)
+    run = Classifier(*sets["one"], EM, OwnOptions(device="cpu"))
+    run.chunk_size = chunk_size
+    run.update()
+    assert shapes == 7 * [16] + [1]
+
+
 # Memory
 
 
 def run_out(monkeypatch, fails):
     """Let the evaluation of a chunk run out of memory where `fails` says so of its place in the run and its size."""
-    calls, expect_chunk = itertools.count(), evaluation_of_a_chunk()
+    calls = itertools.count()
 
     def evaluate(run, old, worker, view, rows):
         if fails(next(calls), len(rows)):
@@ -119,12 +136,6 @@ def run_out(monkeypatch, fails):
         return expect_chunk(run, old, worker, view, rows)
 
     monkeypatch.setattr("winnow2d.engine.iteration.expect_chunk", evaluate)
-
-
-def evaluation_of_a_chunk():
-    from winnow2d.engine.iteration import expect_chunk
-
-    return expect_chunk
 
 
 @pytest.mark.parametrize(
@@ -148,7 +159,7 @@ def test_running_out_of_memory_changes_no_byte(start, expected, monkeypatch, cap
 def test_what_never_fits_is_an_error_that_says_what_to_do(sets, monkeypatch):
     run_out(monkeypatch, lambda call, n: True)
     run = Classifier(*sets["one"], EM, OwnOptions(device="cpu"))
-    with pytest.raises(ResourceError, match=r"16 images of 26 px and 3 classes .* GiB .* Give the job more memory"):
+    with pytest.raises(ResourceError, match=r"16 images of 26 px at a time and 3 classes.* GiB .*more memory"):
         run.update()
     assert run.iteration.number == 0
 
@@ -187,7 +198,7 @@ def test_devices_change_no_byte(start, expected, workers, n):
 
 def test_devices_take_turns_and_share_nothing(sets, workers, monkeypatch):
     workers(2)
-    seen, expect_chunk = [], evaluation_of_a_chunk()
+    seen = []
 
     def evaluate(run, old, worker, view, rows):
         seen.append((worker.device.number, rows[0], view.compared, worker.transfer))
@@ -216,7 +227,7 @@ def test_a_device_that_runs_out_of_memory_changes_no_byte(start, expected, worke
 def test_results_lie_on_the_first_device(sets, workers, monkeypatch):
     workers(2)
     made, gave = [], []
-    expect_chunk, on_workers = evaluation_of_a_chunk(), evaluation._on_workers
+    on_workers = evaluation._on_workers
 
     def evaluate(*arguments):
         made.append(expect_chunk(*arguments))

@@ -90,7 +90,7 @@ def _on_workers(
 
 
 def _views_of(workers: Sequence[Worker], view: View) -> list[View]:
-    """Return the view for each worker: the first one's is the given, the others have what they read on their devices."""
+    """Return the view for each worker: the first one's is the given, the others' lie on their devices."""
     first, *others = workers
     if others:
         first.device.finish()
@@ -102,10 +102,10 @@ def _halved(run: Classifier, view: View, size: int) -> int:
     free = "; ".join(worker.device.free_memory() for worker in run.workers)
     if size <= SMALLEST_CHUNK:
         raise ResourceError(
-            f"Memory ran out with {size} images of {view.geometry.plane.box_px} px and {run.class2d.nr_classes} classes "
-            f"at a time, the fewest possible: {free}. Give the job more memory (on a queue --set-resources "
-            "class2d:mem_mb=...) or fewer threads (--set-threads class2d=1), or ask for less: fewer classes, a larger "
-            "psi_sampling or offset_step, a smaller offset_range, or images of a smaller box"
+            f"Memory ran out with {size} images of {view.geometry.plane.box_px} px at a time and "
+            f"{run.class2d.nr_classes} classes, and fewer at a time are not possible: {free}. Give the job more memory "
+            "(on a queue: --set-resources class2d:mem_mb=...) or fewer threads (--set-threads class2d=1), or ask for "
+            "less: fewer classes, a larger psi_sampling or offset_step, a smaller offset_range, or a smaller box"
         )
     smaller = max(size // 2 // SMALLEST_CHUNK * SMALLEST_CHUNK, SMALLEST_CHUNK)
     logger.warning("Memory ran out with %d images at a time (%s); going on with %d", size, free, smaller)

@@ -89,9 +89,8 @@ class Device:
     def free_memory(self) -> str:
         """Return how much memory is free, after giving back what is only kept for later."""
         if self.xp is np:
-            free, total = (
-                os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES")
-            )
+            page = os.sysconf("SC_PAGE_SIZE")
+            free, total = page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
             return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of this machine's memory are free"
         with self.in_use():
             cupy.get_default_memory_pool().free_all_blocks()

@@ -72,9 +72,9 @@ def rotate_back(sums, table, n_cells, map_classes, out=None):
     data (k, m) complex128, weight (k, m) float64, m = n_cells
     """
     re, im, power = sums
-    data, weight = (
-        (np.zeros((len(re), n_cells), dtype) for dtype in (np.complex128, np.float64)) if out is None else out
-    )
+    if out is None:
+        out = np.zeros((len(re), n_cells), np.complex128), np.zeros((len(re), n_cells))
+    data, weight = out
     index, fraction, sign = table.index, table.fraction, table.sign
     map_classes(
         lambda k: backproject.rotate_back_one(re[k], im[k], power[k], index, fraction, sign, data[k], weight[k]),
