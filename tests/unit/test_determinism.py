@@ -112,9 +112,9 @@ def test_coarse_products_have_one_shape_whatever_the_chunk(sets, monkeypatch, ch
     """BLAS may sum up in another order where a matrix has another number of rows."""
     shapes = []
 
-    def products(compared, re, im, power):
+    def products(compared, re, *others):
         shapes.append(len(re))
-        return coarse_products(compared, re, im, power)
+        return coarse_products(compared, re, *others)
 
     monkeypatch.setattr(expectation, "coarse_products", products)
     run = Classifier(*sets["one"], EM, OwnOptions(device="cpu"))

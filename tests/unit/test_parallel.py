@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,7 +48,12 @@ def test_after_a_failure_no_more_is_begun():
 
     with pytest.raises(MemoryError):
         list(spread(fail, range(100), "ab"))
-    assert len(begun) < 10
+    with pytest.raises(MemoryError):
+        list(ordered_map(partial(fail, "a"), range(100), 2))
+    assert len(begun) < 20
+    n_begun = len(begun)
+    time.sleep(0.05)
+    assert len(begun) == n_begun
 
 
 def test_every_particle_is_in_one_chunk():

@@ -160,9 +160,11 @@ def compare_with(
 
 
 def coarse_products(
-    compared: Comparison, weighted_re: Array, weighted_im: Array, power: Array
+    compared: Comparison, weighted_re: Array, weighted_im: Array, power: Array, rows: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array, Array]:
     """Return the dense products of the coarse pass: (n, t, k, h) twice, and the norms (n, k, h).
+
+    With `rows` only products of the shifts named there, (m, k, h).
 
     Parameters
     ----------
@@ -172,10 +174,10 @@ def coarse_products(
         CTF**2 / sigma2.
     """
     n_px, (phase_re, phase_im) = compared.n_coarse_px, compared.coarse_phases
-    rows_re, rows_im = kernels_of(power).shifted_rows(weighted_re, weighted_im, phase_re, phase_im, n_px)
+    rows_re, rows_im = kernels_of(power).shifted_rows(weighted_re, weighted_im, phase_re, phase_im, n_px, rows)
     projections = compared.projections
     n_k, n_rows = len(projections.fine_re), len(compared.grid.coarse_psi_deg)
-    shape = (len(weighted_re), len(phase_re), n_k, n_rows)
+    shape = (len(weighted_re), len(phase_re), n_k, n_rows) if rows is None else (len(rows_re), n_k, n_rows)
     s1 = (rows_re @ projections.coarse_re.T).reshape(shape)
     s2 = (rows_im @ projections.coarse_im.T).reshape(shape)
     norm = (power[:, :n_px] @ projections.coarse_half_power.T).reshape(len(weighted_re), n_k, n_rows)
@@ -190,11 +192,12 @@ def _select(compared: Comparison, images: tuple[Array, ...], scale: Array, log_p
     found = []
     for first in range(0, n, size):
         part = slice(first, first + size)
-        s1, s2, norm = coarse_products(compared, *(image[part] for image in images[:3]))
+        rows = kernels_of(scale).possible_rows(log_prior[part])
+        s1, s2, norm = coarse_products(compared, images[0][part], images[1][part], images[2][part], rows)
         found.append(
             kernels_of(norm).select_coarse(
                 (s1, s2), norm, log_prior[part], (images[0][part], images[1][part]), scale[part],
-                compared.grid.two_fold, SIGNIFICANT_FRACTION, compared.max_significant, LOG_SPAN,
+                compared.grid.two_fold, SIGNIFICANT_FRACTION, compared.max_significant, LOG_SPAN, rows,
             )
         )  # fmt: skip
     if len(found) == 1:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -14,42 +14,74 @@ CHUNK = 32  # particles evaluated together, on the host a multiple of the smalle
 SMALLEST_CHUNK = 16  # particles of one dense product, whose shape decides its bytes: never a setting
 DEVICE_CHUNK = 256  # particles evaluated together on a GPU, which is slow at many small pieces
 CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
+_PARTS_PER_THREAD = 4  # of the work of `for_each`, so that a slow part holds up little
 
 Item = TypeVar("Item")
 Place = TypeVar("Place")
 Result = TypeVar("Result")
 
 
+@lru_cache(maxsize=4)
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    """Return threads that live as long as the process: starting them anew for every batch takes longer than one."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="winnow")
+
+
+@lru_cache(maxsize=64)
+def _thread_of(number: int) -> ThreadPoolExecutor:
+    """Return the one thread of a place, which lives as long as the process: plans of transforms stay with it."""
+    return ThreadPoolExecutor(1, thread_name_prefix=f"winnow-place-{number}")
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_threads: int) -> Iterator[Result]:
-    """Yield function(item) in the order of the items, computed by `n_threads` threads."""
+    """Yield function(item) in the order of the items, computed by `n_threads` threads.
+
+    The function must not call this itself: its threads would wait for themselves. After an error none is at work.
+    """
     if n_threads <= 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(n_threads) as pool:
-        yield from pool.map(function, items)
+    pool = _pool(n_threads)
+    yield from _in_order([pool.submit(function, item) for item in items])
 
 
 def spread(
     function: Callable[[Place, Item], Result], items: Sequence[Item], places: Sequence[Place]
 ) -> Iterator[Result]:
-    """Yield function(place, item) in the order of the items; each place takes its turn and has a thread of its own."""
-    with ExitStack() as pools:
-        threads = [pools.enter_context(ThreadPoolExecutor(1)) for _ in places]
-        turns = [number % len(places) for number in range(len(items))]
-        begun = [threads[turn].submit(function, places[turn], item) for turn, item in zip(turns, items, strict=True)]
-        try:
-            for result in begun:
-                yield result.result()
-        finally:
-            for result in begun:
-                result.cancel()
+    """Yield function(place, item) in the order of the items; each place takes its turn and has a thread of its own.
+
+    After an error no thread is at work.
+    """
+    turns = [number % len(places) for number in range(len(items))]
+    yield from _in_order(
+        [_thread_of(turn).submit(function, places[turn], item) for turn, item in zip(turns, items, strict=True)]
+    )
+
+
+def _in_order(begun: Sequence[Future[Result]]) -> Iterator[Result]:
+    """Yield results in their order; what is not wanted any more is not begun, or waited for."""
+    try:
+        for one in begun:
+            yield one.result()
+    finally:
+        for one in begun:
+            one.cancel()
+        wait(begun)
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
-    """Return what calls a function with every item, on `n_threads` threads."""
+    """Return what calls a function with every item, on `n_threads` threads, several items at a time."""
 
     def call(function: Callable[[Item], object], items: Iterable[Item]) -> None:
-        for _ in ordered_map(function, items, n_threads):
+        listed = list(items)
+        size = max(1, len(listed) // (_PARTS_PER_THREAD * n_threads))
+        parts = [listed[start : start + size] for start in range(0, len(listed), size)]
+
+        def one_part(part: list[Item]) -> None:
+            for item in part:
+                function(item)
+
+        for _ in ordered_map(one_part, parts, n_threads):
             pass
 
     return call

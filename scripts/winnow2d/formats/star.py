@@ -199,12 +199,13 @@ def _loop_lines(table: pd.DataFrame) -> str:
     if len(table) == 0 or len(table.columns) == 0:
         return ""
     head = "".join(f"_{label} #{number} \n" for number, label in enumerate(table.columns, start=1))
-    columns = []
+    columns, widths = [], []
     for position, label in enumerate(table.columns):
         column = table.iloc[:, position]
-        width = _NUMBER_WIDTH if column.dtype.kind in "iufb" else _TEXT_WIDTH
-        columns.append([cell.rjust(width) for cell in _column_text(str(label), column)])
-    return "loop_ \n" + head + "".join([" ".join(row) + " \n" for row in zip(*columns, strict=True)])
+        widths.append(_NUMBER_WIDTH if column.dtype.kind in "iufb" else _TEXT_WIDTH)
+        columns.append(_column_text(str(label), column))
+    row_of = (" ".join(f"%{width}s" for width in widths) + " \n").__mod__
+    return "loop_ \n" + head + "".join(map(row_of, zip(*columns, strict=True)))
 
 
 def _column_text(label: str, column: pd.Series) -> list[str]:

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import backproject
+from . import backproject, significance, spectra
 from .fine import score_fine
 from .model_image import compare_models
-from .significance import select_coarse
-from .spectra import centre_images, gather, shell_power, shifted_rows, weighted_images
+from .spectra import centre_images, gather, possible_rows, shell_power, weighted_images
 
 __all__ = [
-    "add_groups", "centre_images", "compare_models", "gather", "rotate", "rotate_back",
+    "add_groups", "centre_images", "compare_models", "gather", "possible_rows", "rotate", "rotate_back",
     "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
 ]  # fmt: skip
+
+
+def _rows_of(rows, n, n_t):
+    """Return (start, shift) of the rows of coarse products; every particle has every shift if `rows` is None."""
+    return (np.arange(n + 1) * n_t, np.tile(np.arange(n_t), n)) if rows is None else rows
+
+
+def shifted_rows(re, im, phase_re, phase_im, n_px, rows=None):
+    """Return images (n, p) at the shifts of their rows; see `spectra.shifted_rows`."""
+    return spectra.shifted_rows(re, im, phase_re, phase_im, n_px, *_rows_of(rows, len(re), len(phase_re)))
+
+
+def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span, rows=None):
+    """Return the significant coarse poses; see `significance.select_coarse`.
+
+    Parameters
+    ----------
+    products : (s1, s2), each (n, t, k, h), or (m, k, h) with `rows`
+    rows : (start, shift), optional
+        Which shifts the products are of, see `spectra.possible_rows`; each particle's are all if not given.
+    """
+    shape = (-1, *norm.shape[1:])
+    start, shift = _rows_of(rows, len(norm), log_prior.shape[2])
+    return significance.select_coarse(
+        (products[0].reshape(shape), products[1].reshape(shape)), start, shift, norm, log_prior, images, scale,
+        two_fold, fraction, max_count, log_span,
+    )  # fmt: skip
 
 
 def add_groups(batch, phases, out, map_classes):

@@ -11,10 +11,10 @@ from __future__ import annotations
 from .plain_fine import score_fine
 from .plain_models import compare_models
 from .plain_significance import select_coarse
-from .plain_spectra import centre_images, gather, shell_power, shifted_rows, weighted_images
+from .plain_spectra import centre_images, gather, possible_rows, shell_power, shifted_rows, weighted_images
 from .plain_sums import add_groups, rotate, rotate_back, subtract_models
 
 __all__ = [
-    "add_groups", "centre_images", "compare_models", "gather", "rotate", "rotate_back",
+    "add_groups", "centre_images", "compare_models", "gather", "possible_rows", "rotate", "rotate_back",
     "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
 ]  # fmt: skip

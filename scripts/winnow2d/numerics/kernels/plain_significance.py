@@ -11,8 +11,12 @@ Array = Any
 _MOST_BITS = 40
 
 
-def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span):
-    """Return the significant coarse poses of every particle of a block; see `significance.select_coarse`."""
+def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span, rows=None):
+    """Return the significant coarse poses of every particle of a block; see `loops.select_coarse`.
+
+    Every particle has every shift here: `rows` is None.
+    """
+    assert rows is None
     xp = array_module(norm)
     n, n_t, n_k, n_h = products[0].shape
     n_poses, turns = 2 * n_t * n_k * n_h, 2 if two_fold else 1

@@ -46,8 +46,13 @@ def weighted_images(masked, unmasked, model, data, power, inverse_sigma2, scale,
     )  # fmt: skip
 
 
-def shifted_rows(re, im, phase_re, phase_im, n_px):
+def shifted_rows(re, im, phase_re, phase_im, n_px, rows=None):
     """Return images (n, p) at every shift (t, p): real parts, then imaginary parts, (n * t, n_px) each."""
     re, im = re[:, None, :n_px], im[:, None, :n_px]
     phase_re, phase_im = phase_re[:, :n_px], phase_im[:, :n_px]
     return (re * phase_re - im * phase_im).reshape(-1, n_px), (re * phase_im + im * phase_re).reshape(-1, n_px)
+
+
+def possible_rows(log_prior):
+    """Return None: array operations compare every particle at every shift; see `spectra.possible_rows`."""
+    return None

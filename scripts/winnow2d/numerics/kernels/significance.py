@@ -67,8 +67,8 @@ def significant_weight(log_weights, weights, n, log_span, total, fraction, max_c
 
 
 @without_nan
-def _tops(s1, s2, offset, log_prior, scale, two_fold, tops):
-    """Write the best log weight of every (shift, class), (t, k), and return the best of all."""
+def _tops(s1, s2, shift, offset, log_prior, scale, two_fold, tops):
+    """Write the best log weight of every (row, class), (r, k), and return the best of all."""
     n_t, n_k, n_h = s1.shape
     best = -np.inf
     for t in range(n_t):
@@ -80,16 +80,16 @@ def _tops(s1, s2, offset, log_prior, scale, two_fold, tops):
             else:
                 for h in range(n_h):
                     top = max(top, scale * (s1[t, k, h] + s2[t, k, h]) - offset[k, h])
-            tops[t, k] = top + log_prior[k, t]
+            tops[t, k] = top + log_prior[k, shift[t]]
             best = max(best, tops[t, k])
     return best
 
 
 @without_nan
-def _total(s1, s2, offset, log_prior, scale, two_fold, log_span, best, tops):
+def _total(s1, s2, shift, offset, log_prior, scale, two_fold, log_span, best, tops):
     """Return the sum of the weights relative to the best, and how many they are.
 
-    Only (shift, class) blocks whose best lies within `log_span` count; in them, whatever is further below than
+    Only (row, class) blocks whose best lies within `log_span` count; in them, whatever is further below than
     that is taken for exp(-log_span), which changes nothing that float64 arithmetic would show.
     """
     n_t, n_k, n_h = s1.shape
@@ -98,31 +98,32 @@ def _total(s1, s2, offset, log_prior, scale, two_fold, log_span, best, tops):
         for k in range(n_k):
             if tops[t, k] <= best - log_span:
                 continue
-            shift = log_prior[k, t] - best
+            relative = log_prior[k, shift[t]] - best
             n_blocks += 1
             for h in range(n_h):
-                base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
+                base = np.float64(scale * s1[t, k, h] - offset[k, h]) + relative
                 total += exponential(max(min(base + np.float64(scale * s2[t, k, h]), 0.0), -log_span))
             if two_fold:
                 for h in range(n_h):
-                    base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
+                    base = np.float64(scale * s1[t, k, h] - offset[k, h]) + relative
                     total += exponential(max(min(base - np.float64(scale * s2[t, k, h]), 0.0), -log_span))
     return total, n_blocks * n_h * (2 if two_fold else 1)
 
 
 @inlined
-def _candidates(s1, s2, offset, log_prior, scale, two_fold, span, best, tops, found):
+def _candidates(s1, s2, shift, n_t, offset, log_prior, scale, two_fold, span, best, tops, found):
     """Write the poses that lie less than `span` below the best, unordered; return how many there are."""
-    n_t, n_k, n_h = s1.shape
+    n_rows, n_k, n_h = s1.shape
     ids, log_weights, weights = found
     n = 0
     for k in range(n_k):
-        for t in range(n_t):
-            if tops[t, k] > best - span:
-                shift = log_prior[k, t] - best
+        for r in range(n_rows):
+            if tops[r, k] > best - span:
+                t = shift[r]
+                relative = log_prior[k, t] - best
                 for h in range(n_h):
-                    base = np.float64(scale * s1[t, k, h] - offset[k, h]) + shift
-                    second = np.float64(scale * s2[t, k, h])
+                    base = np.float64(scale * s1[r, k, h] - offset[k, h]) + relative
+                    second = np.float64(scale * s2[r, k, h])
                     if base + abs(second) <= -span:
                         continue
                     for turn in range(2 if two_fold else 1):
@@ -145,13 +146,17 @@ def _is_finite(values):
 
 
 @compiled
-def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span):
+def select_coarse(
+    products, row_start, row_shift, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span
+):
     """Return the significant coarse poses of every particle of a block.
 
     Parameters
     ----------
-    products : (s1, s2), each (n, t, k, h) array
+    products : (s1, s2), each (m, k, h) array
         Inner products of real and of imaginary parts; psi and psi + 180 degrees have s1 + s2 and s1 - s2.
+    row_start : (n + 1,) int64, row_shift : (m,) int64
+        Where the rows of each particle begin, and the shift of each row: those that are possible.
     norm : (n, k, h) array
         Half the weighted power of the references.
     log_prior : (n, k, t) float64 array
@@ -173,7 +178,8 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
     count : (n,) int64 array
         Significant poses as RELION counts them: equals at the border are not counted, though they are kept.
     """
-    n, n_t, n_k, n_h = products[0].shape
+    n, n_k, n_t = log_prior.shape
+    n_h = norm.shape[2]
     n_poses = 2 * n_t * n_k * n_h
     ids, log_weights, weights = np.empty(n_poses, np.int64), np.empty(n_poses), np.empty(n_poses)
     tops, offset = np.empty((n_t, n_k)), np.empty((n_k, n_h), norm.dtype)
@@ -183,19 +189,20 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
         start[i + 1] = n_chosen
         if not (_is_finite(images[0][i]) and _is_finite(images[1][i]) and np.isfinite(scale[i])):
             continue
+        rows = slice(row_start[i], row_start[i + 1])
+        s1, s2, shift = products[0][rows], products[1][rows], row_shift[rows]
         for k in range(n_k):
             for h in range(n_h):
                 offset[k, h] = scale[i] * scale[i] * norm[i, k, h]
-        s1, s2 = products[0][i], products[1][i]
-        best = _tops(s1, s2, offset, log_prior[i], scale[i], two_fold, tops)
+        best = _tops(s1, s2, shift, offset, log_prior[i], scale[i], two_fold, tops)
         if not best > -1e38:
             continue
-        total, n_near = _total(s1, s2, offset, log_prior[i], scale[i], two_fold, log_span, best, tops)
+        total, n_near = _total(s1, s2, shift, offset, log_prior[i], scale[i], two_fold, log_span, best, tops)
         # All poses further below the best than this together hold no more than what the rule leaves out.
         span = min(log_span, np.log(n_near / ((1 - fraction) * total))) if fraction < 1 else log_span
         found = _candidates(
-            s1, s2, offset, log_prior[i], scale[i], two_fold, span, best, tops, (ids, log_weights, weights)
-        )  # fmt: skip
+            s1, s2, shift, n_t, offset, log_prior[i], scale[i], two_fold, span, best, tops, (ids, log_weights, weights)
+        )
         least, count[i] = significant_weight(log_weights, weights, found, log_span, total, fraction, max_count)
         if n_chosen + found > len(chosen):
             larger = np.empty(max(n_chosen + found, 2 * len(chosen)), np.int64)

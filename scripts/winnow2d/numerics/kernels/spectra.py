@@ -104,14 +104,37 @@ def weighted_images(masked, unmasked, model, data, power, inverse_sigma2, scale,
 
 
 @compiled
-def shifted_rows(re, im, phase_re, phase_im, n_px):
-    """Return images (n, p) at every shift (t, p): real parts, then imaginary parts, (n * t, n_px) each."""
-    n, n_t = len(re), len(phase_re)
-    rows_re, rows_im = np.empty((n * n_t, n_px), re.dtype), np.empty((n * n_t, n_px), re.dtype)
-    for i in range(n):
-        for t in range(n_t):
-            a, b = rows_re[i * n_t + t], rows_im[i * n_t + t]
+def shifted_rows(re, im, phase_re, phase_im, n_px, row_start, row_shift):
+    """Return images (n, p) at shifts of their own: real parts, then imaginary parts, (m, n_px) each.
+
+    `phase_re` and `phase_im` (t, p) hold every shift; `row_start` and `row_shift` say which each image takes, see
+    `significance.select_coarse`.
+    """
+    rows_re, rows_im = np.empty((len(row_shift), n_px), re.dtype), np.empty((len(row_shift), n_px), re.dtype)
+    for i in range(len(re)):
+        for r in range(row_start[i], row_start[i + 1]):
+            t, a, b = row_shift[r], rows_re[r], rows_im[r]
             for p in range(n_px):
                 a[p] = re[i, p] * phase_re[t, p] - im[i, p] * phase_im[t, p]
                 b[p] = re[i, p] * phase_im[t, p] + im[i, p] * phase_re[t, p]
     return rows_re, rows_im
+
+
+@compiled
+def possible_rows(log_prior):
+    """Return where the rows of each particle begin (n + 1,), and the shift of each row (m,): those of prior above 0.
+
+    `log_prior` is (n, k, t).
+    """
+    n, n_k, n_t = log_prior.shape
+    start, shift, m = np.zeros(n + 1, np.int64), np.empty(n * n_t, np.int64), 0
+    for i in range(n):
+        for t in range(n_t):
+            is_possible = False
+            for k in range(n_k):
+                is_possible |= log_prior[i, k, t] > -np.inf
+            if is_possible:
+                shift[m] = t
+                m += 1
+        start[i + 1] = m
+    return start, shift[:m].copy()

@@ -9,13 +9,13 @@ No thread adds to a floating-point sum of another one, so the bytes never depend
 
 from __future__ import annotations
 
-from winnow2d.numerics.kernels.plain import gather, shell_power, subtract_models
+from winnow2d.numerics.kernels.plain import gather, possible_rows, shell_power, subtract_models
 
 from . import pixels, poses
 from .trial import tried
 
 __all__ = [
-    "add_groups", "centre_images", "compare_models", "gather", "rotate", "rotate_back",
+    "add_groups", "centre_images", "compare_models", "gather", "possible_rows", "rotate", "rotate_back",
     "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
 ]  # fmt: skip
 

@@ -95,7 +95,7 @@ def weighted_images(masked, unmasked, model, data, power, inverse_sigma2, scale,
     return tuple(out)
 
 
-def shifted_rows(re, im, phase_re, phase_im, n_px):
+def shifted_rows(re, im, phase_re, phase_im, n_px, rows=None):
     """Return images (n, p) at every shift (t, p), (n * t, n_px) each; see `spectra.shifted_rows`."""
     xp, real, n, n_t = array_module(re), re.dtype, len(re), len(phase_re)
     re, im, phase_re, phase_im = (laid_out(part, real) for part in (re, im, phase_re, phase_im))

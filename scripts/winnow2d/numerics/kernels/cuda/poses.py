@@ -14,7 +14,7 @@ from .launch import TILE, laid_out, launch, tiles
 _COARSE_THREADS, _FINE_THREADS = 256, 64  # as coarse.cu and fine.cu say
 
 
-def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span):
+def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, max_count, log_span, rows=None):
     """Return the significant coarse poses of every particle; see `significance.select_coarse`."""
     xp, real = array_module(norm), norm.dtype
     n, n_t, n_k, n_h = products[0].shape
