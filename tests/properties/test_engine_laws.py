@@ -11,10 +11,11 @@ from winnow2d.engine.expectation import SIGNIFICANT_FRACTION
 from winnow2d.engine.maximisation import rotate_back
 from winnow2d.engine.projections import project
 from winnow2d.engine.sampling import search_grid
-from winnow2d.engine.sums import Sums, add_backprojections, add_in_order, empty_sums
+from winnow2d.engine.sums import Sums, add_backprojections, empty_sums
 from winnow2d.numerics import fourier
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels.backproject import rotate_back_one, rotate_one
+from winnow2d.numerics.kernels.rows import add_rows
 from winnow2d.numerics.projector import make_hermitian, reconstruct
 from winnow2d.numerics.rotation import padded_shape, rotation_table
 from winnow2d.records import Sampling
@@ -144,7 +145,7 @@ def assert_same(found, other, but=()):
 
 def class_sums_of(found, n_classes=2):
     sums = np.zeros((n_classes, 4))
-    add_in_order(sums, found.class_of, found.moments)
+    add_rows(sums, found.class_of, found.moments)
     return sums
 
 

@@ -94,7 +94,7 @@ class Geometry:
         shells = np.minimum(round_half_away(np.arange(self.plane.n_shells) / self.extent), n_shells)
         sums = np.zeros((*by_own_shell.shape[:-1], n_shells + 1))
         np.add.at(sums.T, shells, by_own_shell.T)
-        return sums[..., :n_shells]
+        return np.ascontiguousarray(sums[..., :n_shells])
 
     def pixels_of_shells(self) -> np.ndarray:
         """Return how many pixels of an image fall on each shell of the model, (s,)."""

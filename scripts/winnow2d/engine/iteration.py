@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from winnow2d.errors import ImageError
+from winnow2d.numerics.kernels.rows import add_rows
 from winnow2d.records import Iteration, Model, Particles, Sampling
 
 from .changes import measure_changes
@@ -27,7 +28,7 @@ from .probes import reference_accuracies
 from .projections import ReferenceSpectra, project, reference_spectra
 from .sampling import SearchGrid, coarser, perturbed, search_grid
 from .schedule import expectation_sizes_px, image_size_px
-from .sums import Sums, add_averages, add_chunk_parameters, add_in_order, in_halves
+from .sums import Sums, add_averages, add_chunk_parameters, in_halves
 from .vdam_schedule import step_size
 from .views import View
 
@@ -223,7 +224,7 @@ def expectation_over(
                 in_model = view.geometry.in_model_units(result)
                 add_chunk_parameters(sums, in_model, source.optics_group[part], source.group_index[part])
                 if ctf2 is not None:
-                    add_in_order(view.ctf2[None], np.zeros(len(part), np.int64), view.geometry.summed(ctf2))
+                    add_rows(view.ctf2[None], np.zeros(len(part), np.int64), view.geometry.summed(ctf2))
                 done += len(part)
             add_batch(view.sums, [chunk for _, (chunk, _) in batch], view.compared, run.n_threads)
             progress(done, len(rows))

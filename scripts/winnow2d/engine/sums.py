@@ -10,6 +10,7 @@ import numpy as np
 
 from winnow2d.numerics.arrays import array_module
 from winnow2d.numerics.kernels import kernels_of
+from winnow2d.numerics.kernels.rows import add_rows
 from winnow2d.records import Particles
 
 from .expectation import ChunkSums, Comparison
@@ -72,18 +73,11 @@ def add_chunk_parameters(sums: Sums, chunk: ChunkSums, optics_group: np.ndarray,
     optics_group, group_index : (n,) int arrays
     """
     used = chunk.is_weighed
-    add_in_order(sums.noise, optics_group[used], chunk.noise[used])
+    add_rows(sums.noise, optics_group[used], chunk.noise[used])
     np.add.at(sums.noise_weight, optics_group[used], chunk.retained[used])
     np.add.at(sums.signal_cross, group_index[used], chunk.scale_sums[used, 0])
     np.add.at(sums.signal_square, group_index[used], chunk.scale_sums[used, 1])
-    add_in_order(sums.class_sums, chunk.class_of, chunk.moments)
-
-
-def add_in_order(sums: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
-    """Add values (m, c) to the rows `index` (m,) of contiguous sums (n, c), one after another, in place."""
-    n_columns = sums.shape[1]
-    places = index[:, None] * n_columns + np.arange(n_columns)
-    np.add.at(sums.reshape(-1), places.ravel(), values.ravel())
+    add_rows(sums.class_sums, chunk.class_of, chunk.moments)
 
 
 def add_averages(sums: Sums, particles: Particles, rows: np.ndarray) -> None:
