@@ -134,5 +134,6 @@ def assert_same_scores(ours, theirs, dtype):
 def assert_same_models(ours, theirs, dtype):
     for name, mine, other in zip(("residual", "scale sums", "moments"), ours, theirs, strict=True):
         assert to_host(mine).dtype == other.dtype == np.float64
-        scale = np.abs(other).max() + 1e-30
+        scale = np.abs(other).max(initial=0) + 1e-30
+        assert to_host(mine).shape == other.shape
         np.testing.assert_allclose(to_host(mine) / scale, other / scale, err_msg=name, **TOLERANCE[dtype])
