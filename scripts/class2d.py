@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from winnow2d import __version__, runner
-from winnow2d.devices import with_gpu
+from winnow2d.devices import n_gpus, with_gpu
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.continuing import continued
 from winnow2d.engine.stages import CLOCK, FILES, lines, stage
@@ -190,7 +190,9 @@ def main() -> None:
         stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
         mark, total = state_mark(task), task.options.n_iterations
         first, n_own = newest_state(job, task, mark)
-        run = Classifier(stack, particles, optics, task.options, task.own, first, n_threads=job.threads)
+        run = Classifier(
+            stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=n_gpus()
+        )
         remove_iterations_after(job.stem("run"), n_own)  # left by another run
         if first is not None:
             origin = f" of {task.options.fn_cont}" if first is task.first else ""

@@ -103,7 +103,7 @@ def score(kernels, c, selected, thin=0.0, fraction=FRACTION):
 
 
 def compare(kernels, c, scored):
-    """Return residuals, scale sums and class sums."""
+    """Return residuals, scale sums and moments."""
     return kernels.compare_models(
         *scored[2:], c.images, c.scale, c.offset_px, c.refs, c.phases, c.scale_pixels, c.search, c.shell,
         PLANE.n_shells,
@@ -132,7 +132,8 @@ def assert_same_scores(ours, theirs, dtype):
 
 
 def assert_same_models(ours, theirs, dtype):
-    for name, mine, other in zip(("residual", "scale sums", "class sums"), ours, theirs, strict=True):
+    for name, mine, other in zip(("residual", "scale sums", "moments"), ours, theirs, strict=True):
         assert to_host(mine).dtype == other.dtype == np.float64
-        scale = np.abs(other).max() + 1e-30
+        scale = np.abs(other).max(initial=0) + 1e-30
+        assert to_host(mine).shape == other.shape
         np.testing.assert_allclose(to_host(mine) / scale, other / scale, err_msg=name, **TOLERANCE[dtype])

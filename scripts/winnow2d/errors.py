@@ -21,5 +21,9 @@ class ImageError(WinnowError):
     """An image stack is missing, truncated, or its pixels cannot be used."""
 
 
+class ResourceError(WinnowError):
+    """The machine has not what the job needs."""
+
+
 class JobError(WinnowError):
     """A job directory, its lock or the project around it is not in the expected state."""

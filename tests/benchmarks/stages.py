@@ -35,6 +35,7 @@ PLACES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("/llvmlite/", (), START_UP),
     ("engine/expectation.py", ("coarse_products",), COARSE),
     ("engine/expectation.py", (), FINE),
+    ("engine/evaluation.py", ("evaluated", "_on_workers", "_views_of"), FINE),
     ("engine/iteration.py", ("expect_chunk", "expectation_over", "_log_prior", "_assign"), FINE),
     ("engine/projections.py", (), FINE),
     ("engine/priors.py", (), FINE),

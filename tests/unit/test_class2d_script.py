@@ -13,6 +13,7 @@ import pytest
 
 import class2d
 from particle_sets import make_particle_set, make_two_groups
+from winnow2d.engine import iteration
 from winnow2d.engine.stages import OTHER, STAGES
 from winnow2d.formats import jobs
 from winnow2d.formats.mrc import split_image_name
@@ -95,14 +96,42 @@ def fresh(run, options, own=OWN):
 
 
 @pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])
-def test_unchanged_options_go_on_to_the_same_bytes(run, options):
+def test_unchanged_options_go_on_to_the_same_bytes_from_any_iteration(run, options):
+    expected = fresh(run, options)
+    for number in range(1, options.n_iterations):
+        shutil.rmtree(JOB)
+        run(options, stop_after=number)
+        said = run(options)
+        assert f"Going on after iteration {number}" in said
+        assert f"\n{number}/" not in said
+        assert results() == expected
+
+
+@pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])
+def test_a_job_stopped_after_every_iteration_goes_on_to_the_same_bytes(run, options):
     expected = fresh(run, options)
     shutil.rmtree(JOB)
-    run(options, stop_after=3)
-    said = run(options)
-    assert "Going on after iteration 3" in said
-    assert "\n3/" not in said
+    for number in range(1, options.n_iterations):
+        run(options, stop_after=number)
+    run(options)
     assert results() == expected
+
+
+@pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])
+def test_a_job_that_ran_out_of_memory_has_the_same_bytes_and_one_warning(run, options, monkeypatch):
+    expected = fresh(run, options)
+    shutil.rmtree(JOB)
+    expect_chunk = iteration.expect_chunk
+
+    def evaluate(*arguments):
+        if len(arguments[-1]) > 16:
+            raise MemoryError
+        return expect_chunk(*arguments)
+
+    monkeypatch.setattr(iteration, "expect_chunk", evaluate)
+    run(options)
+    assert results() == expected
+    assert (JOB / "run.err").read_text().count("Memory ran out with 32 images at a time") == 1
 
 
 @pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from winnow2d.config import check_config
-from winnow2d.devices import VISIBLE, gpu_numbers, with_gpu
+from winnow2d.devices import VISIBLE, gpu_numbers, n_gpus, with_gpu
 from winnow2d.errors import ConfigError
 from winnow2d.formats.jobs import options_from
 from winnow2d.option_values import unused_of, without_result
@@ -73,18 +73,27 @@ def test_what_names_no_gpu(gpu_ids):
 
 
 @pytest.mark.parametrize(
-    ("gpu_ids", "before", "after"), [("", None, None), ("1", None, "1"), ("1:0", "4,7", "7"), ("", "4,7", "4,7")]
+    ("gpu_ids", "before", "after", "n"),
+    [
+        ("", None, None, 1),
+        ("1", None, "1", 1),
+        ("1:0", "4,7", "7,4", 2),
+        ("", "4,7", "4,7", 2),
+        ("0:0,2", None, "0,2", 2),
+        ("1", "4,7", "7", 1),
+    ],
 )
-def test_the_process_sees_the_gpu_that_is_asked_for(gpu_ids, before, after):
+def test_the_process_sees_the_gpus_that_are_asked_for(gpu_ids, before, after, n):
     environment = {} if before is None else {VISIBLE: before}
     own = with_gpu(Class2DOptions(use_gpu=True, gpu_ids=gpu_ids), OwnOptions(), environment)
     assert own.device == "gpu"
     assert environment.get(VISIBLE) == after
+    assert n_gpus(environment) == n
 
 
 def test_gpus_that_cannot_be_had():
     with pytest.raises(ConfigError, match=r"GPU 2 is not among the 2 given to the job"):
-        with_gpu(Class2DOptions(use_gpu=True, gpu_ids="2"), OwnOptions(), {VISIBLE: "4,7"})
+        with_gpu(Class2DOptions(use_gpu=True, gpu_ids="0:2"), OwnOptions(), {VISIBLE: "4,7"})
     with pytest.raises(ConfigError, match=r"contradicts own\.device: cpu"):
         with_gpu(Class2DOptions(use_gpu=True), OwnOptions(device="cpu"), {})
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from winnow2d.errors import ConfigError, ImageError
-from winnow2d.numerics.arrays import device_module, real_dtype, to_host
+from winnow2d.numerics.arrays import Device, devices_of, real_dtype, to_host
 from winnow2d.numerics.grids import half_plane
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
 
 from . import iteration as steps
+from .evaluation import Worker
 from .geometry import Geometry, geometries_of
 from .gradient_step import first_moments
 from .images import half_plane_spectra
@@ -47,6 +48,9 @@ class Classifier:
         Where to go on; without it the first references are made when the first update is asked for.
     n_threads : int
         Changes nothing but the time taken.
+    n_gpus : int
+        GPUs that share the E-step, where the device is a GPU; nothing but the time depends on them if they are of one
+        kind. More than one has not been tried on real GPUs.
 
     Raises
     ------
@@ -63,9 +67,11 @@ class Classifier:
         own: OwnOptions,
         iteration: Iteration | None = None,
         n_threads: int = 1,
+        n_gpus: int = 1,
     ):
-        _check(particles, optics, class2d, own)
-        self.xp = device_module(own.device)
+        _check(particles, optics, class2d, own, n_gpus)
+        devices = devices_of(own.device, n_gpus)
+        self.xp = devices[0].xp
         self.optics = optics
         self.class2d, self.own, self.n_threads = class2d, own, n_threads
         self.box_px, self.pixel_size_ang = optics[0].box_px, optics[0].pixel_size_ang
@@ -78,13 +84,19 @@ class Classifier:
         self.max_significant = 5 * class2d.nr_classes if has_limit else 0
         self.chunk_size = CHUNK if self.xp is np else DEVICE_CHUNK
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
-        self.transfer = Transfer(
-            optics, self.geometries, self.geometry_of_optics, class2d.do_ctf_correction,
-            class2d.ctf_intact_first_peak, self.dtype, self.xp,
-        )  # fmt: skip
+        self.workers = [self._worker(device) for device in devices]
+        self.transfer = self.workers[0].transfer
         # A class number in the input is another job's, or a picking template's.
         self._particles = replace(particles, class_index=np.full(len(particles), -1))
         self._iteration = iteration
+
+    def _worker(self, device: Device) -> Worker:
+        with device.in_use():
+            transfer = Transfer(
+                self.optics, self.geometries, self.geometry_of_optics, self.class2d.do_ctf_correction,
+                self.class2d.ctf_intact_first_peak, self.dtype, device.xp,
+            )  # fmt: skip
+        return Worker(device, transfer)
 
     @property
     def iteration(self) -> Iteration:
@@ -103,10 +115,12 @@ class Classifier:
         return np.random.default_rng([self.own.random_seed, purpose, number, particle])
 
     def update(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iteration:
-        """Do one iteration and return it; `progress` is told how many of all chunks are done.
+        """Do one iteration and return it; `progress` is told how many of all its particles are done.
 
         Raises
         ------
+        ResourceError
+            The memory does not hold the smallest chunk of particles.
         ImageError
             More than 5 % of all images turned out unusable. Fewer are left out; `images.is_broken` tells which.
         """
@@ -218,7 +232,9 @@ class Classifier:
         return replace(first, step_size=step_size(0, total), batch_limits=limits, moments=moments)
 
 
-def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions, own: OwnOptions) -> None:
+def _check(
+    particles: Particles, optics: list[OpticsGroup], class2d: Class2DOptions, own: OwnOptions, n_gpus: int
+) -> None:
     """Raise ConfigError with every reason why these options cannot run on these particles."""
     problems = []
     for group in optics:
@@ -226,7 +242,7 @@ def _check(particles: Particles, optics: list[OpticsGroup], class2d: Class2DOpti
     if len(particles) < class2d.nr_classes:
         problems.append(f"class2d.nr_classes: {class2d.nr_classes} classes for {len(particles)} particles")
     try:
-        device_module(own.device)
+        devices_of(own.device, n_gpus)
     except RuntimeError as error:
         problems.append(str(error))
     if problems:

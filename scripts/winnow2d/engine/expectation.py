@@ -14,6 +14,7 @@ from winnow2d.numerics.kernels import kernels_of
 
 from .images import Spectra
 from .own_power import own_terms
+from .parallel import SMALLEST_CHUNK
 from .projections import Projections
 from .sampling import SearchGrid
 from .stages import COARSE, FINE, stage
@@ -21,7 +22,7 @@ from .stages import COARSE, FINE, stage
 Array = Any
 LOG_SPAN = 25.0  # coarse poses e**-25 below the best hold less than a millionth of the weight
 SIGNIFICANT_FRACTION = 0.999  # RELION's --adaptive_fraction
-_ROWS = 16  # particles whose coarse products are made at a time, so that they stay in the cache
+_ROWS = SMALLEST_CHUNK  # particles whose coarse products are made at a time, so that they stay in the cache
 MIN_SIGNAL_FOR_SCALE = 3.0  # data_vs_prior above which a shell counts for the intensity scale
 
 
@@ -81,7 +82,8 @@ class ChunkSums:
     retained : (n,)
         Sum of the posteriors that are in the sums.
     noise : (n, s), scale_sums : (n, 2)
-    class_sums : (k, 4), over all particles
+    moments : (m, 4); class_of : (m,), the class of each; ordered by particle
+        Weight, weighted offset x, y and squared distance to the prior centre (px), class by class and angle by angle.
     groups : particle, class, row, turn of every (class, angle) with posterior; start, shift, weight
     data_re, data_im, power : (n, p)
         scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2; the first without CTF for
@@ -99,7 +101,8 @@ class ChunkSums:
     retained: np.ndarray
     noise: np.ndarray
     scale_sums: np.ndarray
-    class_sums: np.ndarray
+    moments: np.ndarray
+    class_of: np.ndarray
     groups: tuple[Array, ...]
     data_re: Array
     data_im: Array
@@ -183,10 +186,7 @@ def coarse_products(
 
 @stage(COARSE)
 def _select(compared: Comparison, images: tuple[Array, ...], scale: Array, log_prior: Array) -> tuple[Array, ...]:
-    """Return each particle's significant coarse poses: ids, where a particle's begin, how many RELION counts.
-
-    The products of so many particles are made at a time as stay in the cache.
-    """
+    """Return each particle's significant coarse poses: ids, where a particle's begin, how many RELION counts."""
     xp, n = array_module(scale), len(scale)
     n_poses = len(compared.coarse_phases[0]) * len(compared.projections.coarse_re)
     size = min(n, _ROWS if xp is np else max(1, BLOCK_VALUES // n_poses))
@@ -260,7 +260,7 @@ def expect(
     old_offset_px : (n, 2) array, rounded
     log_prior : (n, k, t) float64 array
     draws : (n,) float64 array, optional
-        Where the thinning of small posteriors starts to count, in [0, 1); zeros if not given.
+        Where the thinning of small posteriors starts to count, in [0, 1); 0 if not given.
     data_factor : (n, p) array, optional
         What images are multiplied by when they are averaged; `ctf` if not given, 1 for CTF-premultiplied images.
         The weight of the average is `data_factor` * `ctf`.
@@ -274,10 +274,10 @@ def expect(
         xp.asarray(1 / sigma2, dtype=compared.dtype), scale_there, compared.plane.shell, n_px,
     )  # fmt: skip
     draws = np.zeros(len(scale)) if draws is None else draws
-    poses, values, groups, *of_groups, residual, scale_sums, class_sums = _weigh(
+    poses, values, groups, *of_groups, residual, scale_sums, moments = _weigh(
         compared, tuple(images), scale_there, old_offset_px, log_prior, draws
     )
-    poses, values, residual, scale_sums, class_sums = map(to_host, (poses, values, residual, scale_sums, class_sums))
+    poses, values, residual, scale_sums, moments = map(to_host, (poses, values, residual, scale_sums, moments))
     noise, evidence, residual_norm = own_terms(compared, spectra, sigma2, values, residual)
     return ChunkSums(
         class_index=poses[:, 0],
@@ -290,7 +290,8 @@ def expect(
         is_weighed=poses[:, 4] > 0,
         noise=noise,
         scale_sums=scale_sums,
-        class_sums=class_sums,
+        moments=moments,
+        class_of=to_host(groups[1]),
         retained=values[:, 2],
         groups=(*groups, *of_groups),
         data_re=data_re,

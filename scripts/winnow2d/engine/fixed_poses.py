@@ -169,7 +169,8 @@ def expect_at_fixed_poses(
         retained=values[:, 2],
         noise=noise,
         scale_sums=scale_sums,
-        class_sums=_class_sums(shares[is_weighed], offset_px[is_weighed], compared.prior_px),
+        moments=_moments(shares, offset_px, compared.prior_px),
+        class_of=np.tile(np.arange(shares.shape[1]), len(shares)),
         groups=(posterior, psi_deg, half),
         data_re=(data * unmasked.real).astype(dtype),
         data_im=(data * unmasked.imag).astype(dtype),
@@ -177,11 +178,11 @@ def expect_at_fixed_poses(
     )
 
 
-def _class_sums(shares: np.ndarray, offset_px: np.ndarray, prior_px: np.ndarray) -> np.ndarray:
-    """Return weight, offset and squared distance to the prior centre of every class, (k, 4)."""
-    distance2 = ((offset_px[:, None] - prior_px[None]) ** 2).sum(axis=2)
-    moved = shares.T @ offset_px
-    return np.column_stack([shares.sum(axis=0), moved, (shares * distance2).sum(axis=0)])
+def _moments(shares: np.ndarray, offset_px: np.ndarray, prior_px: np.ndarray) -> np.ndarray:
+    """Return weight, offset and squared distance to the prior centre of every particle and class, (n * k, 4)."""
+    x, y = offset_px[:, :1], offset_px[:, 1:]
+    distance2 = (x - prior_px[:, 0]) ** 2 + (y - prior_px[:, 1]) ** 2
+    return np.stack([shares, shares * x, shares * y, shares * distance2], axis=2).reshape(-1, 4)
 
 
 def _weigh(

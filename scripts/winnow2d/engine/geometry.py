@@ -94,7 +94,7 @@ class Geometry:
         shells = np.minimum(round_half_away(np.arange(self.plane.n_shells) / self.extent), n_shells)
         sums = np.zeros((*by_own_shell.shape[:-1], n_shells + 1))
         np.add.at(sums.T, shells, by_own_shell.T)
-        return sums[..., :n_shells]
+        return np.ascontiguousarray(sums[..., :n_shells])
 
     def pixels_of_shells(self) -> np.ndarray:
         """Return how many pixels of an image fall on each shell of the model, (s,)."""
@@ -106,8 +106,8 @@ class Geometry:
         if self.is_models_own:
             return chunk
         px = self.pixel_size_ang / self.model_pixel_size_ang
-        offsets = chunk.class_sums * np.array([1.0, px, px, px**2])
-        return replace(chunk, noise=self.summed(chunk.noise), class_sums=offsets)
+        moments = chunk.moments * np.array([1.0, px, px, px**2])
+        return replace(chunk, noise=self.summed(chunk.noise), moments=moments)
 
 
 def geometries_of(optics: Sequence[OpticsGroup], particle_diameter_ang: float) -> tuple[list[Geometry], np.ndarray]:

@@ -89,19 +89,25 @@ def add_to_grids(sums: GriddedSums, batch: Sequence[ChunkSums], compared: FixedC
             share = to_host(chunk.groups[0])[:, k]
             rows = np.flatnonzero((share > 0) & (np.asarray(chunk.groups[2]) == half))
             if len(rows):
-                data, weight = _back_projected(chunk, k, rows, tables, spectra, sums.grid_weight.shape[1])
-                sums.grid_data[target] += data
-                sums.grid_weight[target] += weight
+                own = slice(target, target + 1)
+                grid = sums.grid_data[own], sums.grid_weight[own]
+                _back_project(chunk, k, rows, tables, spectra, grid)
 
     for_each(n_threads)(add_class, range(len(sums.grid_weight)))
 
 
-def _back_projected(
-    chunk: ChunkSums, k: int, rows: np.ndarray, tables: Sequence[RotationTable], spectra: Array | None, n_cells: int
-) -> tuple[Array, Array]:
-    """Return some particles' share of class k on its grid, (m,) each; with the spectrum (1, m) of the class, residuals.
+def _back_project(
+    chunk: ChunkSums,
+    k: int,
+    rows: np.ndarray,
+    tables: Sequence[RotationTable],
+    spectra: Array | None,
+    grid: tuple[Array, Array],
+) -> None:
+    """Add some particles' share of class k, one after another, to its grid, data and weight, (1, m) each.
 
-    `tables` hold all particles of the chunk, for back-projection and for the reference.
+    With the spectrum (1, m) of the class residuals are added. `tables` hold all particles of the chunk, for
+    back-projection and for the reference.
     """
     at = array_module(chunk.power).asarray(rows)
     back, forth = (RotationTable(table.index[at], table.fraction[at], table.sign[at]) for table in tables)
@@ -112,5 +118,4 @@ def _back_projected(
         ref_re, ref_im = rotated(spectra, forth, for_each(1))
         re, im = re - power * ref_re[0], im - power * ref_im[0]
     kernels = kernels_of(chunk.power)
-    data, weight = kernels.rotate_back((re[None], im[None], power[None]), back, n_cells, for_each(1))
-    return data[0], weight[0]
+    kernels.rotate_back((re[None], im[None], power[None]), back, grid[0].shape[1], for_each(1), grid)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from winnow2d.errors import ImageError
+from winnow2d.numerics.kernels.rows import add_rows
 from winnow2d.records import Iteration, Model, Particles, Sampling
 
 from .changes import measure_changes
 from .draws import uniform_draws
+from .evaluation import Worker, evaluated
 from .expectation import ChunkSums, Comparison, compare_with, expect
 from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixed_poses
 from .geometry import Geometry
@@ -21,13 +23,12 @@ from .gradient_step import N_HALVES
 from .gridded_sums import add_batch, sums_of
 from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
-from .parallel import batches, chunks, ordered_map
 from .priors import offset_log_prior, pose_log_prior, rounded_offset_px
 from .probes import reference_accuracies
 from .projections import ReferenceSpectra, project, reference_spectra
 from .sampling import SearchGrid, coarser, perturbed, search_grid
 from .schedule import expectation_sizes_px, image_size_px
-from .sums import Sums, add_chunk_parameters, in_halves
+from .sums import Sums, add_averages, add_chunk_parameters, in_halves
 from .vdam_schedule import step_size
 from .views import View
 
@@ -165,10 +166,12 @@ def _log_prior(
     return pose_log_prior(offset_log, pdf_class)
 
 
-def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) -> tuple[ChunkSums, np.ndarray | None]:
+def expect_chunk(
+    run: Classifier, old: Iteration, worker: Worker, view: View, rows: np.ndarray
+) -> tuple[ChunkSums, np.ndarray | None]:
     """Return posteriors and sums of one chunk of particles; VDAM's back-projections are told apart by half-set.
 
-    With CTF-premultiplied particles also their share of `View.ctf2`.
+    With CTF-premultiplied particles also the share of each in `View.ctf2`, (n, s_own).
     """
     particles, geometry, compared = old.particles, view.geometry, view.compared
     optics_group = particles.optics_group[rows]
@@ -180,15 +183,16 @@ def expect_chunk(run: Classifier, old: Iteration, view: View, rows: np.ndarray) 
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
     images = run.xp.asarray(run.images.read(rows))
     last_row = compared.size_px // 2 if run.keeps_quirks else 0
-    phases = run.transfer.phases(optics_group, geometry.plane, last_row)
+    transfer = worker.transfer
+    phases = transfer.phases(optics_group, geometry.plane, last_row)
     n_px = compared.n_px
     spectra = prepare(images, norm_factor, offset_px, geometry.mask, geometry.plane, noise, n_px, phases)
     scale = old.model.scale_correction[particles.group_index[rows]]
-    ctf = run.transfer.ctf(rows, particles, n_px)
-    data_factor = run.transfer.data_factor(rows, particles, ctf, scale if run.keeps_quirks else None)
+    ctf = transfer.ctf(rows, particles, n_px)
+    data_factor = transfer.data_factor(rows, particles, ctf, scale if run.keeps_quirks else None)
     is_gradient = run.is_gradient(old.number + 1)
     half = rows % (N_HALVES if is_gradient else 1)
-    ctf2 = None if data_factor is None else run.transfer.ctf2_sums(rows, particles, ctf, scale, compared.shell)
+    ctf2 = None if data_factor is None else transfer.ctf2_sums(rows, particles, ctf, scale, compared.shell)
     if isinstance(compared, FixedComparison):
         pose = particles.psi_deg[rows], particles.offset_ang[rows] / geometry.pixel_size_ang
         prior = _log_prior(run, old, geometry, rows, None)[:, :, 0]
@@ -205,25 +209,26 @@ def expectation_over(
 ) -> tuple[Particles, Sums]:
     """Return all particles, those in `rows` with new assignments, and the sums over these rows.
 
-    Chunks hold particles of one geometry; the geometries follow one another.
+    Chunks hold particles of one geometry; the geometries follow one another. Whatever is summed is summed particle
+    by particle, so that chunks and batches may have any size.
     """
     source = old.particles
     particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
-    sums, done = views[0].sums, 0
+    sums, done, is_weighed = views[0].sums, 0, np.zeros(len(source), bool)
     place = run.geometry_of_optics[source.optics_group[rows]]
-    parts_of = [chunks(rows[place == at], run.chunk_size) for at in range(len(views))]
-    n_parts = sum(len(parts) for parts in parts_of)
-    for view, parts in zip(views, parts_of, strict=True):
-        for batch in run.images.read_ahead(batches(parts)):
-            results = list(ordered_map(partial(expect_chunk, run, old, view), batch, run.n_threads))
-            for part, (result, ctf2) in zip(batch, results, strict=True):
+    for at, view in enumerate(views):
+        for batch in evaluated(run, partial(expect_chunk, run, old), view, rows[place == at]):
+            for part, (result, ctf2) in batch:
                 _assign(run, particles, part, result, old.model.norm_correction_average, view.geometry.pixel_size_ang)
-                norm, in_model = particles.norm_correction[part], view.geometry.in_model_units(result)
-                add_chunk_parameters(sums, in_model, source.optics_group[part], source.group_index[part], norm)
-                view.ctf2 += 0 if ctf2 is None else view.geometry.summed(ctf2)
-            add_batch(view.sums, [chunk for chunk, _ in results], view.compared, run.n_threads)
-            done += len(batch)
-            progress(done, n_parts)
+                is_weighed[part] = result.is_weighed
+                in_model = view.geometry.in_model_units(result)
+                add_chunk_parameters(sums, in_model, source.optics_group[part], source.group_index[part])
+                if ctf2 is not None:
+                    add_rows(view.ctf2[None], np.zeros(len(part), np.int64), view.geometry.summed(ctf2))
+                done += len(part)
+            add_batch(view.sums, [chunk for _, (chunk, _) in batch], view.compared, run.n_threads)
+            progress(done, len(rows))
+    add_averages(sums, particles, rows[is_weighed[rows]])
     return particles, sums
 
 

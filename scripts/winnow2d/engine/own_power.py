@@ -23,7 +23,8 @@ def _windowed_power(spectra: Spectra, plane: HalfPlane, size_px: int) -> tuple[n
     if size_px < plane.box_px:
         outside = plane.outside_window(size_px)
         cut = to_host(spectra.masked[:, array_module(spectra.masked).asarray(outside)])
-        power[:, half] -= (cut.real.astype(np.float64) ** 2 + cut.imag.astype(np.float64) ** 2).sum(axis=1)
+        cut = np.ascontiguousarray(cut).astype(np.complex128)  # one particle is to be summed up like many
+        power[:, half] -= (cut.real**2 + cut.imag**2).sum(axis=1)
         counts[half] -= len(outside)
     return power, counts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TypeVar
 
@@ -12,12 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from .stages import CLOCK
 
-CHUNK = 32  # particles of one dense product; part of the result's bytes, so never a setting
-DEVICE_CHUNK = 256  # the same on a GPU, which is slow at many small pieces
+CHUNK = 32  # particles evaluated together, on the host a multiple of the smallest: then no byte depends on it
+SMALLEST_CHUNK = 16  # particles of one dense product, whose shape decides its bytes: never a setting
+DEVICE_CHUNK = 256  # particles evaluated together on a GPU, which is slow at many small pieces
 CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
 _PARTS_PER_THREAD = 4  # of the work of `for_each`, so that a slow part holds up little
 
 Item = TypeVar("Item")
+Place = TypeVar("Place")
 Result = TypeVar("Result")
 
 
@@ -27,26 +29,49 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="winnow")
 
 
+@lru_cache(maxsize=64)
+def _thread_of(number: int) -> ThreadPoolExecutor:
+    """Return the one thread of a place, which lives as long as the process: plans of transforms stay with it."""
+    return ThreadPoolExecutor(1, thread_name_prefix=f"winnow-place-{number}")
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_threads: int) -> Iterator[Result]:
     """Yield function(item) in the order of the items, computed by `n_threads` threads.
 
-    The function must not call this itself: its threads would wait for themselves.
+    The function must not call this itself: its threads would wait for themselves. After an error none is at work.
     """
     if n_threads <= 1:
         yield from map(function, items)
         return
-    yield from _waited_for(_pool(n_threads).map(CLOCK.carried(function), items))
+    pool, function = _pool(n_threads), CLOCK.carried(function)
+    yield from _in_order([pool.submit(function, item) for item in items])
 
 
-def _waited_for(results: Iterator[Result]) -> Iterator[Result]:
-    """Yield results of other threads; the time of waiting for them is no stage's."""
-    while True:
-        with CLOCK.stage(None):
-            try:
-                result = next(results)
-            except StopIteration:
-                return
-        yield result
+def spread(
+    function: Callable[[Place, Item], Result], items: Sequence[Item], places: Sequence[Place]
+) -> Iterator[Result]:
+    """Yield function(place, item) in the order of the items; each place takes its turn and has a thread of its own.
+
+    After an error no thread is at work.
+    """
+    function = CLOCK.carried(function)
+    turns = [number % len(places) for number in range(len(items))]
+    yield from _in_order(
+        [_thread_of(turn).submit(function, places[turn], item) for turn, item in zip(turns, items, strict=True)]
+    )
+
+
+def _in_order(begun: Sequence[Future[Result]]) -> Iterator[Result]:
+    """Yield results in their order; what is not wanted any more is not begun, or waited for."""
+    try:
+        for one in begun:
+            with CLOCK.stage(None):  # the time of waiting is no stage's
+                result = one.result()
+            yield result
+    finally:
+        for one in begun:
+            one.cancel()
+        wait(begun)
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
@@ -75,8 +100,3 @@ def one_blas_thread() -> threadpool_limits:
 def chunks(rows: np.ndarray, size: int = CHUNK) -> list[np.ndarray]:
     """Return consecutive chunks of particle rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def batches(parts: Sequence[Item]) -> list[Sequence[Item]]:
-    """Return consecutive batches of chunks."""
-    return [parts[start : start + CHUNKS_PER_BATCH] for start in range(0, len(parts), CHUNKS_PER_BATCH)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -55,18 +55,12 @@ class ImageSource:
             images = np.where(broken[:, None, None], self._dtype.type(np.nan), images)
         return images
 
-    def read_ahead(self, batches: Sequence[Sequence[np.ndarray]]) -> Iterator[Sequence[np.ndarray]]:
-        """Yield batches of chunks of rows; while one is worked on, the images of the next one are fetched.
-
-        Nothing is held here: the system's cache of files has them, as far as there is memory to spare.
-        """
+    def will_read(self, rows: np.ndarray) -> None:
+        """Let the system fetch images that are read soon, as far as it has memory to spare; nothing is held here."""
         will_read: Callable[[np.ndarray], None] | None = getattr(self._stack, "will_read", None)
-        for number, batch in enumerate(batches):
-            if will_read is not None:
-                with stage(READ):
-                    for soon in batches[number if number == 0 else number + 1 : number + 2]:
-                        will_read(np.concatenate(soon))
-            yield batch
+        if will_read is not None and len(rows):
+            with stage(READ):
+                will_read(rows)
 
     def check(self) -> None:
         """Raise ImageError if too many images are unusable; the message names the first rows (from 1)."""

@@ -1,4 +1,4 @@
-"""Sums over all particles of an iteration, added in the order of the chunks."""
+"""Sums over all particles of an iteration, added particle by particle, so that the cut into chunks changes no byte."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from winnow2d.numerics.arrays import array_module
 from winnow2d.numerics.kernels import kernels_of
+from winnow2d.numerics.kernels.rows import add_rows
+from winnow2d.records import Particles
 
 from .expectation import ChunkSums, Comparison
 from .parallel import for_each
@@ -63,27 +65,27 @@ def empty_sums(compared: Comparison, n_optics: int, n_groups: int, n_halves: int
     )
 
 
-def add_chunk_parameters(
-    sums: Sums, chunk: ChunkSums, optics_group: np.ndarray, group_index: np.ndarray, norm_correction: np.ndarray
-) -> None:
-    """Add a chunk's sums of everything but the class averages, in place.
+def add_chunk_parameters(sums: Sums, chunk: ChunkSums, optics_group: np.ndarray, group_index: np.ndarray) -> None:
+    """Add a chunk's sums of noise, intensity scales, classes and offsets, in place.
 
     Parameters
     ----------
     optics_group, group_index : (n,) int arrays
-    norm_correction : (n,) array
-        The particles' new norm corrections.
     """
     used = chunk.is_weighed
-    np.add.at(sums.noise, optics_group[used], chunk.noise[used])
+    add_rows(sums.noise, optics_group[used], chunk.noise[used])
     np.add.at(sums.noise_weight, optics_group[used], chunk.retained[used])
     np.add.at(sums.signal_cross, group_index[used], chunk.scale_sums[used, 0])
     np.add.at(sums.signal_square, group_index[used], chunk.scale_sums[used, 1])
-    sums.class_sums += chunk.class_sums
-    sums.norm_sum += float(norm_correction[used].sum())
-    sums.max_probability_sum += float(chunk.max_probability[used].sum())
-    sums.log_likelihood_sum += float(chunk.log_likelihood[used].sum())
-    sums.n_weighed += int(used.sum())
+    add_rows(sums.class_sums, chunk.class_of, chunk.moments)
+
+
+def add_averages(sums: Sums, particles: Particles, rows: np.ndarray) -> None:
+    """Set what becomes the averages over particles: those in `rows` (m,), which all have a finite weight."""
+    sums.norm_sum = float(particles.norm_correction[rows].sum())
+    sums.max_probability_sum = float(particles.max_probability[rows].sum())
+    sums.log_likelihood_sum = float(particles.log_likelihood[rows].sum())
+    sums.n_weighed = len(rows)
 
 
 def add_backprojections(sums: Sums, batch: Sequence[ChunkSums], compared: Comparison, n_threads: int) -> None:

@@ -90,11 +90,11 @@ class Transfer:
     def ctf2_sums(
         self, rows: np.ndarray, particles: Particles, ctf: Array, scale: np.ndarray, shell: np.ndarray
     ) -> np.ndarray:
-        """Return the sum of scale * CTF**2 over CTF-premultiplied particles and the pixels of each shell, (s_own,)."""
+        """Return the sum of scale * CTF**2 over the pixels of each shell, (n, s_own); 0 unless CTF-premultiplied."""
         is_counted = self._is_premultiplied[particles.optics_group[rows]]
-        weight = self._xp.asarray(scale * is_counted)
+        weight = self._xp.asarray(scale * is_counted)[:, None]
         plane = self._geometries[self._geometry_index(rows, particles)].plane
-        return to_host(shell_sums(weight @ ctf[:, : len(shell)].astype(np.float64), shell, plane.n_shells))
+        return to_host(shell_sums(weight * ctf[:, : len(shell)], shell, plane.n_shells))
 
     @stage(PREPARE)
     def phases(self, optics_group: np.ndarray, plane: HalfPlane, mirrored_row: int = 0) -> Array | None:

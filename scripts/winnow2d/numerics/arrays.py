@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, wraps
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +19,7 @@ except ImportError:  # CuPy is an extra; everything runs without it
 
 
 BLOCK_VALUES = 2**24  # numbers a temporary array may hold
+OUT_OF_MEMORY = (MemoryError,) if cupy is None else (MemoryError, cupy.cuda.memory.OutOfMemoryError)
 
 
 def gpu_is_usable() -> bool:
@@ -40,6 +45,91 @@ def device_module(device: str) -> ModuleType:
     if not gpu_is_usable():
         raise RuntimeError("own.device: gpu, but CuPy is not installed or sees no GPU; say cpu or auto")
     return cupy
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Where arrays lie and are computed with: one GPU, or the host.
+
+    Several GPUs in one process have not been tried on real ones; several devices of the host behave alike, each
+    with copies of its own.
+
+    Attributes
+    ----------
+    xp : module
+        numpy or cupy.
+    number : int
+        Of a GPU, among those the process sees; of the host, a name.
+    """
+
+    xp: ModuleType
+    number: int = 0
+
+    def in_use(self) -> AbstractContextManager[Any]:
+        """Return a context in which this thread makes its arrays on this device."""
+        return nullcontext() if self.xp is np else cupy.cuda.Device(self.number)
+
+    def finish(self) -> None:
+        """Wait until everything begun on this device is done: other devices may read its arrays then."""
+        if self.xp is not np:
+            cupy.cuda.Device(self.number).synchronize()
+
+    def copied(self, some: Any) -> Any:
+        """Return copies on this device of all arrays of its module, in nested tuples and records; the rest as it is."""
+        if isinstance(some, tuple):
+            return tuple(map(self.copied, some))
+        if dataclasses.is_dataclass(some) and not isinstance(some, type):
+            values = {field.name: self.copied(getattr(some, field.name)) for field in dataclasses.fields(some)}
+            return dataclasses.replace(some, **values)
+        if not isinstance(some, self.xp.ndarray):
+            return some
+        with self.in_use():
+            return self.xp.array(some)
+
+    def free_memory(self) -> str:
+        """Return how much memory is free, after giving back what is only kept for later."""
+        if self.xp is np:
+            page = os.sysconf("SC_PAGE_SIZE")
+            free, total = page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
+            return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of this machine's memory are free"
+        with self.in_use():
+            cupy.get_default_memory_pool().free_all_blocks()
+            free, total = cupy.cuda.runtime.memGetInfo()
+        return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of the memory of GPU {self.number} are free"
+
+
+def devices_of(device: str, n_gpus: int = 1) -> list[Device]:
+    """Return the devices that share the work for `cpu`, `gpu` or `auto`: the host, or the first `n_gpus` GPUs.
+
+    Raises
+    ------
+    RuntimeError
+        If `gpu` is asked for and there is none, or if there are fewer.
+    """
+    xp = device_module(device)
+    if xp is np:
+        return [Device(np)]
+    n_seen = cupy.cuda.runtime.getDeviceCount()
+    if n_gpus > n_seen:
+        raise RuntimeError(f"class2d.gpu_ids: {n_gpus} GPUs are named, but this process sees {n_seen}")
+    return [Device(xp, number) for number in range(n_gpus)]
+
+
+def cached_on_device(maxsize: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what keeps a function's values, for each device apart: an array of one is none of another's."""
+
+    def kept(function: Callable[..., Any]) -> Callable[..., Any]:
+        @lru_cache(maxsize)
+        def on_one(number: int, *arguments: Any) -> Any:
+            return function(*arguments)
+
+        @wraps(function)
+        def on_current(*arguments: Any) -> Any:
+            return on_one(cupy.cuda.runtime.getDevice() if gpu_is_usable() else 0, *arguments)
+
+        return on_current
+
+    return kept
 
 
 def compile_for_device(source: str, options: tuple[str, ...]) -> Any:

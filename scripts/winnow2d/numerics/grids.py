@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from types import ModuleType
 
 import numpy as np
 
+from .arrays import cached_on_device
 from .shells import round_half_away
 
 
@@ -71,7 +71,7 @@ def half_plane(box_px: int) -> HalfPlane:
     return HalfPlane(box_px, kx, ky, shell, flat, np.where((kx + ky) % 2, -1.0, 1.0))
 
 
-@lru_cache(maxsize=16)
+@cached_on_device(maxsize=32)
 def _half_plane_on(box_px: int, xp: ModuleType) -> HalfPlane:
     plane = half_plane(box_px)
     arrays = (xp.asarray(part) for part in (plane.kx, plane.ky, plane.shell, plane.flat_index, plane.sign))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .arrays import array_module, blocks
+from .arrays import array_module, blocks, cached_on_device
 
 Array = Any
 
@@ -43,7 +42,7 @@ def shell_sums(values: Array, shell: Array, n_shells: int) -> Array:
     return sums.reshape(*values.shape[:-1], n_shells)
 
 
-@lru_cache(maxsize=16)
+@cached_on_device(maxsize=32)
 def _pixels_of_shells(shell: bytes, n_shells: int, xp: ModuleType) -> tuple[Array, Array]:
     """Return the pixels of each shell, (s, longest), and which of them there are; the rest of a row is pixel 0."""
     of_pixel = np.frombuffer(shell, np.int64)

@@ -87,15 +87,22 @@ def rotate(spectra, table, map_classes):
     return out_re, out_im
 
 
-def rotate_back(sums, table, n_cells, map_classes):
+def rotate_back(sums, table, n_cells, map_classes, out=None):
     """Return un-rotated sums (re, im, weight), each (k, f, p), on padded half spectra: the adjoint of `rotate`.
+
+    Parameters
+    ----------
+    out : (data, weight), optional
+        What they are added to, row by row, instead of zeros; it is returned.
 
     Returns
     -------
     data (k, m) complex128, weight (k, m) float64, m = n_cells
     """
     re, im, power = sums
-    data, weight = np.zeros((len(re), n_cells), np.complex128), np.zeros((len(re), n_cells))
+    if out is None:
+        out = np.zeros((len(re), n_cells), np.complex128), np.zeros((len(re), n_cells))
+    data, weight = out
     index, fraction, sign = table.index, table.fraction, table.sign
     map_classes(
         lambda k: backproject.rotate_back_one(re[k], im[k], power[k], index, fraction, sign, data[k], weight[k]),

@@ -54,19 +54,16 @@ def _move(model, total, n_px):
 
 
 @inlined
-def _add_moments(k, shifts, weights, shifts_px, offset_px, prior_px, sums):
-    """Add a group's weight, offset and squared distance to the prior centre (px) to `sums` (k, 4)."""
-    total = 0.0
+def _add_moments(shifts, weights, shifts_px, offset_px, prior_px, out):
+    """Add a group's weight, offset and squared distance to the prior centre (px) of its class to `out` (4,)."""
     for e in range(len(shifts)):
         w = np.float64(weights[e])
         x = offset_px[0] + shifts_px[shifts[e], 0]
         y = offset_px[1] + shifts_px[shifts[e], 1]
-        sums[k, 0] += w
-        sums[k, 1] += w * x
-        sums[k, 2] += w * y
-        sums[k, 3] += w * ((prior_px[k, 0] - x) ** 2 + (prior_px[k, 1] - y) ** 2)
-        total += w
-    return total
+        out[0] += w
+        out[1] += w * x
+        out[2] += w * y
+        out[3] += w * ((prior_px[0] - x) ** 2 + (prior_px[1] - y) ** 2)
 
 
 @inlined
@@ -100,12 +97,12 @@ def compare_models(groups, start, shift, weight, images, scale, offset_px, refs,
     residual : (n, n_shells) float64; see `_residual`
     scale_sums : (n, 2) float64
         Signal times reference, and reference squared.
-    class_sums : (k, 4) float64
-        Weight, weighted offset x and y, weighted squared distance to the prior centre of each class.
+    moments : (g, 4) float64
+        Weight, weighted offset x and y, weighted squared distance to the prior centre of its class, of each group.
     """
     particle, class_index, row, turn = groups
-    n, n_px, n_k = len(scale), refs[0].shape[2], refs[0].shape[0]
-    residual, scale_sums, class_sums = np.zeros((n, n_shells)), np.zeros((n, 2)), np.zeros((n_k, 4))
+    n, n_px = len(scale), refs[0].shape[2]
+    residual, scale_sums, moments = np.zeros((n, n_shells)), np.zeros((n, 2)), np.zeros((len(particle), 4))
     real = refs[0].dtype
     phase_re, phase_im = np.empty(n_px, real), np.empty(n_px, real)
     model = (np.zeros(n_px, real), np.zeros(n_px, real), np.zeros(n_px, real))
@@ -114,8 +111,8 @@ def compare_models(groups, start, shift, weight, images, scale, offset_px, refs,
         i, k = particle[g], class_index[g]
         shifts, weights = shift[start[g] : start[g + 1]], weight[start[g] : start[g + 1]]
         add_phases(shifts, weights, phases[0], phases[1], n_px, phase_re, phase_im)
-        w = _add_moments(k, shifts, weights, search[0], offset_px[i], search[1], class_sums)
-        _add_model(refs[0][k, row[g]], refs[1][k, row[g]], turn[g], phase_re, phase_im, w, model, n_px)
+        _add_moments(shifts, weights, search[0], offset_px[i], search[1][k], moments[g])
+        _add_model(refs[0][k, row[g]], refs[1][k, row[g]], turn[g], phase_re, phase_im, moments[g, 0], model, n_px)
         is_last = g + 1 == len(particle) or particle[g + 1] != i
         if is_last or class_index[g + 1] != k:
             image = (images[0][i], images[1][i])
@@ -126,4 +123,4 @@ def compare_models(groups, start, shift, weight, images, scale, offset_px, refs,
             _residual(total, (images[0][i], images[1][i]), images[2][i], scale[i], shell, n_px, residual[i])
             for part in total:
                 part[:] = 0
-    return residual, scale_sums, class_sums
+    return residual, scale_sums, moments

@@ -10,14 +10,14 @@ from .plain_sums import shift_weights
 
 def compare_models(groups, start, shift, weight, images, scale, offset_px, refs, phases, scale_pixels, search, shell,
                    n_shells):  # fmt: skip
-    """Return residual (n, s), scale sums (n, 2) and class sums (k, 4); see `model_image.compare_models`.
+    """Return residual (n, s), scale sums (n, 2) and moments (g, 4); see `model_image.compare_models`.
 
     `shell` is numpy's, everything else lies on one device.
     """
     particle, class_index, row, turn = groups
-    xp, n, (n_k, _, n_px) = array_module(scale), len(scale), refs[0].shape
+    xp, n, n_px = array_module(scale), len(scale), refs[0].shape[2]
     model = [xp.zeros((n, n_px), refs[0].dtype) for _ in range(3)]
-    scale_sums, class_sums = xp.zeros((n, 2)), xp.zeros((n_k, 4))
+    scale_sums, moments = xp.zeros((n, 2)), xp.zeros((len(particle), 4))
     for part in blocks(len(particle), 16 * n_px + 8 * len(phases[0])):
         i, k = particle[part], class_index[part]
         dense = shift_weights(start, shift, weight, part.start, part.stop, len(phases[0]))
@@ -27,11 +27,11 @@ def compare_models(groups, start, shift, weight, images, scale, offset_px, refs,
             sums += mine @ value
         terms = _scale_terms(said, [image[i] for image in images], scale_pixels[0][k])
         scale_sums += mine.astype(xp.float64) @ terms
-        class_sums += sum_over(k, n_k, xp.float64) @ _moments(dense, offset_px[i], search[0], search[1][k])
+        moments[part] = _moments(dense, offset_px[i], search[0], search[1][k])
     residual = _residual(model, images, scale)
     is_weighed = xp.zeros(n, bool)
     is_weighed[particle] = True
-    return shell_sums(xp.where(is_weighed[:, None], residual, 0), shell, n_shells), scale_sums, class_sums
+    return shell_sums(xp.where(is_weighed[:, None], residual, 0), shell, n_shells), scale_sums, moments
 
 
 def sum_over(index, n, dtype):

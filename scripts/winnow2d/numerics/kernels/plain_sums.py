@@ -66,7 +66,7 @@ def rotate(spectra, table, map_classes):
     return out_re, out_im
 
 
-def rotate_back(sums, table, n_cells, map_classes):
+def rotate_back(sums, table, n_cells, map_classes, out=None):
     """Return un-rotated sums on padded half spectra; see `loops.rotate_back`."""
     re, im, power = sums
     xp, n_classes = array_module(re), len(re)
@@ -75,7 +75,9 @@ def rotate_back(sums, table, n_cells, map_classes):
     target = xp.stack([below, below + 1, above, above + 1], axis=-1).ravel()
     share = xp.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], axis=-1).ravel()
     turns = [(cells, source // 4, share[source]) for cells, source in rounds(target)]
-    data, weight = xp.zeros((n_classes, n_cells), xp.complex128), xp.zeros((n_classes, n_cells))
+    if out is None:
+        out = xp.zeros((n_classes, n_cells), xp.complex128), xp.zeros((n_classes, n_cells))
+    data, weight = out
     for part in blocks(n_classes, 8 * table.sign.size):
         own_re = re[part].reshape(-1, table.sign.size)
         value = own_re + 1j * (im[part] * table.sign).reshape(own_re.shape)

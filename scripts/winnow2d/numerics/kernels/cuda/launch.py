@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from winnow2d.numerics.arrays import array_module, compile_for_device
+from winnow2d.numerics.arrays import array_module, cached_on_device, compile_for_device
 
 Array = Any
 SOURCES = ("coarse", "fine", "models", "sums", "rotation", "images")
@@ -26,7 +25,7 @@ def options(name: str, real: np.dtype) -> tuple[str, ...]:
     return ("-DREAL=float" if real == np.float32 else "-DREAL=double", *OPTIONS.get(name, ()))
 
 
-@lru_cache(maxsize=2 * len(SOURCES))
+@cached_on_device(maxsize=16 * len(SOURCES))
 def module_of(name: str, real: np.dtype) -> Any:
     """Return a compiled source file; `get_function` gives its kernels."""
     return compile_for_device(source(name), options(name, real))

@@ -31,7 +31,7 @@ def rotate(spectra, table, map_classes):
     return out_re, out_im
 
 
-def rotate_back(sums, table, n_cells, map_classes):
+def rotate_back(sums, table, n_cells, map_classes, out=None):
     """Return un-rotated sums on padded half spectra; see `loops.rotate_back`."""
     re, im, power = (laid_out(part, np.float64) for part in sums)
     xp, n_k, n_places = array_module(re), len(re), table.sign.size
@@ -41,7 +41,11 @@ def rotate_back(sums, table, n_cells, map_classes):
         "rotation", "rotate_back", np.dtype(np.float64), (tiles(n_cells), n_k), TILE, begin, source, share,
         laid_out(table.sign, np.int8), re, im, power, n_cells, n_places, data, weight,
     )  # fmt: skip
-    return data, weight
+    if out is None:
+        return data, weight
+    for grid, part in zip(out, (data, weight), strict=True):
+        grid += part
+    return out
 
 
 def _inside_out(table, n_cells):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from winnow2d.numerics.arrays import array_module, blocks
+from winnow2d.numerics.arrays import array_module
 from winnow2d.numerics.kernels import plain_fine
-from winnow2d.numerics.kernels.plain_models import sum_over
 from winnow2d.numerics.kernels.plain_significance import bits_of_weights, candidate_span
 from winnow2d.numerics.shells import shell_sums
 
@@ -68,10 +67,10 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
 
 def compare_models(groups, start, shift, weight, images, scale, offset_px, refs, phases, scale_pixels, search, shell,
                    n_shells):  # fmt: skip
-    """Return residual (n, s), scale sums (n, 2) and class sums (k, 4); see `model_image.compare_models`."""
+    """Return residual (n, s), scale sums (n, 2) and moments (g, 4); see `model_image.compare_models`."""
     particle, class_index, row, turn = (laid_out(part, np.int64) for part in groups)
     start, shift = laid_out(start, np.int64), laid_out(shift, np.int64)
-    xp, real, n, (n_k, n_f, n_px) = array_module(scale), refs[0].dtype, len(scale), refs[0].shape
+    xp, real, n, (_, n_f, n_px) = array_module(scale), refs[0].dtype, len(scale), refs[0].shape
     weight, scale, mask, *rest = (
         laid_out(part, real) for part in (weight, scale, scale_pixels[0], *refs, *phases, *images)
     )
@@ -86,11 +85,8 @@ def compare_models(groups, start, shift, weight, images, scale, offset_px, refs,
         "models", "group_moments", real, (tiles(len(particle)),), TILE, particle, class_index, start, shift, weight,
         *(laid_out(part, np.float64) for part in (offset_px, *search)), len(particle), moments,
     )  # fmt: skip
-    class_sums = xp.zeros((n_k, 4))
-    for part in blocks(len(particle), n_k):
-        class_sums += sum_over(class_index[part], n_k, xp.float64) @ moments[part]
     scale_sums = xp.stack([cross.sum(axis=1), square.sum(axis=1)], axis=1)
-    return shell_sums(residual, shell, n_shells), scale_sums, class_sums
+    return shell_sums(residual, shell, n_shells), scale_sums, moments
 
 
 def add_groups(batch, phases, out, map_classes):
