@@ -11,7 +11,6 @@ from winnow2d.numerics.arrays import BLOCK_VALUES, array_module, to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
-from winnow2d.numerics.shells import round_half_away
 
 from .images import Spectra
 from .own_power import own_terms
@@ -296,8 +295,3 @@ def expect(
         data_im=data_im,
         power=power,
     )
-
-
-def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:
-    """Return offsets (n, 2) as whole pixels, halves away from zero."""
-    return np.asarray(round_half_away(offset_ang / pixel_size_ang)).reshape(-1, 2)

@@ -18,8 +18,8 @@ from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.rotation import GridView, RotationTable, rotation_table
 from winnow2d.numerics.shells import shell_sums
 
-from .expectation import MIN_SIGNAL_FOR_SCALE, SIGNIFICANT_FRACTION, ChunkSums, rounded_offset_px
-from .images import Spectra
+from .expectation import MIN_SIGNAL_FOR_SCALE, SIGNIFICANT_FRACTION, ChunkSums
+from .images import Spectra, rounded_offset_px
 from .own_power import own_terms
 from .parallel import for_each
 from .projections import Projections, ReferenceSpectra, rotated

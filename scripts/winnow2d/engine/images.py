@@ -15,6 +15,7 @@ from winnow2d.numerics.arrays import array_module, to_host
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
+from winnow2d.numerics.shells import round_half_away
 from winnow2d.records import OpticsGroup, Particles
 
 Array = Any
@@ -37,6 +38,11 @@ class Spectra:
     masked: Array
     unmasked: Array
     power: np.ndarray
+
+
+def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:
+    """Return offsets (n, 2) as whole pixels, halves away from zero."""
+    return np.asarray(round_half_away(offset_ang / pixel_size_ang)).reshape(-1, 2)
 
 
 def half_plane_spectra(images: Array, plane: HalfPlane, n_px: int | None = None) -> Array:

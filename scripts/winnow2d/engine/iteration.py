@@ -16,12 +16,12 @@ from winnow2d.records import Iteration, Model, Particles, Sampling
 from .changes import measure_changes
 from .draws import uniform_draws
 from .evaluation import Worker, evaluated
-from .expectation import ChunkSums, Comparison, compare_with, expect, rounded_offset_px
+from .expectation import ChunkSums, Comparison, compare_with, expect
 from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixed_poses
 from .geometry import Geometry
 from .gradient_step import N_HALVES
 from .gridded_sums import add_batch, sums_of
-from .images import coloured_noise, prepare
+from .images import coloured_noise, prepare, rounded_offset_px
 from .model_update import descend, maximise, with_accuracies
 from .priors import offset_log_prior, pose_log_prior
 from .probes import reference_accuracies
