@@ -13,6 +13,7 @@ from winnow2d import __version__, runner
 from winnow2d.devices import n_gpus, with_gpu
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.continuing import continued
+from winnow2d.engine.stages import CLOCK, FILES, lines, stage
 from winnow2d.errors import ConfigError
 from winnow2d.formats.atomic import replaced
 from winnow2d.formats.continuation import read_start
@@ -111,6 +112,7 @@ class WrittenIterations:
     def __init__(self, job: runner.Job, task: Task):
         self._job, self._task = job, task
 
+    @stage(FILES)
     def add(self, iteration: Iteration) -> None:
         """Write the files of an iteration if they are wanted, and remove all earlier ones if only the last is."""
         job, options = self._job, self._task.options
@@ -168,8 +170,18 @@ def newest_state(job: runner.Job, task: Task, mark: str) -> tuple[Iteration | No
     return task.first, number if task.is_own(job) else -1
 
 
+def tell_of_stages(job: runner.Job) -> None:
+    """Say in run.out where the time went, a line a stage, and in provenance.json."""
+    times = CLOCK.times()
+    logger.info("CPU time by stage, added up over threads:")
+    for line in lines(times):
+        logger.info("%s", line)
+    job.record(stages={name: {"cpu_s": round(t.cpu_s, 3), "wall_s": round(t.wall_s, 3)} for name, t in times.items()})
+
+
 def main() -> None:
     """Run the job, from its newest state on."""
+    CLOCK.reset()
     with runner.job(globals(), SPEC) as job:
         task = read_task(job)
         particles, optics = particles_from_table(task.table)
@@ -194,11 +206,13 @@ def main() -> None:
             job.stop_if_aborted()
             iteration = run.update()
             written.add(iteration)
-            save_state(job.directory, iteration, mark)
+            with stage(FILES):
+                save_state(job.directory, iteration, mark)
             n_unusable = tell_of_unusable(job, names, run.images.is_broken, n_unusable)
             per_iteration = (time.monotonic() - began) / (iteration.number - first_number)
             left = per_iteration * (total - iteration.number)
             job.progress(iteration.number, total, describe(iteration, left))
+        tell_of_stages(job)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from winnow2d.numerics import fourier
+from winnow2d.numerics.aberrations import even_phase, magnified
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.records import OpticsGroup, Particles
 
@@ -31,6 +32,22 @@ class ParticleSet:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.images[indices]
+
+
+def ctfs_of(particles, rows, optics, plane, n_px, intact_first_peak=False) -> np.ndarray:
+    """Return the transfer functions (n, p) of particles as the formula says, one at a time."""
+    values = []
+    for row in rows:
+        group = optics[particles.optics_group[row]]
+        length = group.box_px * group.pixel_size_ang
+        kx, ky = magnified(plane.kx[:n_px] / length, plane.ky[:n_px] / length, group.magnification)
+        names = ("defocus_u_ang", "defocus_v_ang", "defocus_angle_deg")
+        defocus = (getattr(particles, name)[row] for name in names)
+        lens = group.voltage_kv, group.spherical_aberration_mm, group.amplitude_contrast
+        more = particles.phase_shift_deg[row], particles.ctf_bfactor_ang2[row], particles.ctf_scale[row]
+        even = even_phase(kx, ky, group.even_zernike)
+        values.append(ctf_values(kx, ky, *defocus, *lens, *more, intact_first_peak, even))
+    return np.array(values)
 
 
 def shape_image(k: int, box: int, psi_deg: float = 0.0, offset_px: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:

@@ -79,6 +79,10 @@ class Provenance:
         self._record["inputs"] = {name: [describe_file(path) for path in paths] for name, paths in self._inputs.items()}
         self._write()
 
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """Add facts that `end` writes."""
+        self._record |= facts
+
     def end(self, status: str) -> dict[str, float]:
         """Write how the run ended; return its wall time and CPU time in s and its peak memory in MB."""
         ended = time.time()

@@ -141,6 +141,10 @@ class Job:
         """Move the bar on the terminal, and write `done/total text` as a line of run.out."""
         self._bar.update(done, total, text)
 
+    def record(self, **facts: Any) -> None:
+        """Add facts about this run, such as times, to what provenance.json says when it has ended."""
+        self._provenance.add(facts)
+
     def _claim(self) -> None:
         """Take the job's directory, or raise JobError and leave nothing behind."""
         logs = [Path(log) for log in self._request.logs]

@@ -51,7 +51,7 @@ COLUMNS = (
 )
 NOTES = """\
 size x, CPU x, and kB more: against the row before; linear growth is CPU x at most size x (below it where start-up
-counts). peak MB has the pages of mapped stacks in it, which the system takes back when it needs them, own MB not."""
+counts). peak MB has the pages of programs and libraries in it, own MB not."""
 
 
 def repeated(table: pd.DataFrame, n_copies: int) -> pd.DataFrame:

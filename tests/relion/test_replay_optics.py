@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from replaying import classifier, compare_models, compare_particles, iteration_of, next_after, options_of
+from synthetic import ctfs_of
 from winnow2d.engine import iteration as engine_iteration
 from winnow2d.engine.classify import Classifier
-from winnow2d.engine.images import transfer_functions
 from winnow2d.formats.mrc import ParticleStack, write_stack
 from winnow2d.formats.particles import (
     ParticleTable,
@@ -117,7 +117,7 @@ def premultiply(folder):
     plane, images = half_plane(BOX), images_of().astype(np.float64)
     spectra = np.fft.rfft2(images)
     full = np.zeros((N, BOX * (BOX // 2 + 1)))
-    ctf = transfer_functions(particles, np.arange(N), optics, plane, len(plane.kx), False)
+    ctf = ctfs_of(particles, np.arange(N), optics, plane, len(plane.kx))
     full[:, plane.flat_index] = ctf
     full = full.reshape(spectra.shape)
     rows = np.arange(1, BOX // 2)

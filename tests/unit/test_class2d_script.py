@@ -1,6 +1,7 @@
 """The script of the rule class2d, run through its job.star: where it starts, and which files it leaves."""
 
 import itertools
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import class2d
 from particle_sets import make_particle_set, make_two_groups
 from winnow2d.engine import iteration
+from winnow2d.engine.stages import OTHER, STAGES
 from winnow2d.formats import jobs
 from winnow2d.formats.mrc import split_image_name
 from winnow2d.formats.star import read_star
@@ -300,3 +302,17 @@ def test_too_many_unusable_images_stop_the_job(run, project):
         run(EM)
     assert "3 of 40 images hold NaN, infinite or constant pixels" in (JOB / "run.err").read_text()
     assert not list(JOB.glob("run_it004*"))
+
+
+# Where the time went
+
+
+def test_a_job_says_where_its_time_went(run):
+    said = run(EM)
+    lines = said[said.index("CPU time by stage") :].splitlines()[1:]
+    shares = [float(re.search(r" s +([\d.]+)%", line)[1]) for line in lines if re.search(r" s +[\d.]+%", line)]
+    assert len(shares) >= 9
+    assert sum(shares) == pytest.approx(100, abs=1)
+    times = json.loads((JOB / jobs.PROVENANCE).read_text())["stages"]
+    assert list(times) == [*STAGES, OTHER]
+    assert times["files"]["cpu_s"] > 0

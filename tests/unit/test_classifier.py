@@ -123,12 +123,6 @@ def test_the_size_of_a_batch_changes_no_byte(particles, monkeypatch, n_chunks):
     assert differences(run(particles, 3), expected) == []
 
 
-def test_a_ctf_that_is_not_kept_changes_no_byte(particles, monkeypatch):
-    expected = run(particles, 2)
-    monkeypatch.setattr("winnow2d.engine.transfer._CTF_CACHE_BYTES", 0)
-    assert differences(run(particles, 2), expected) == []
-
-
 def test_the_seed_changes_the_run(particles):
     other = run(particles, 2, own=OwnOptions(random_seed=8))
     assert "iteration.model.references" in differences(run(particles, 2), other)

@@ -200,7 +200,7 @@ def transfer_of(particles, optics, group=None, **options):
     run = Classifier(particles, particles.particles, optics, replace(OPTIONS, **options), OwnOptions())
     own = particles.particles if group is None else replace(particles.particles, optics_group=group)
     made = Transfer(
-        optics, run.geometries, run.geometry_of_optics, own, run.class2d.do_ctf_correction, False, np.dtype(np.float64)
+        optics, run.geometries, run.geometry_of_optics, run.class2d.do_ctf_correction, False, np.dtype(np.float64)
     )
     return made, own
 

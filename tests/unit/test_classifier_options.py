@@ -70,8 +70,8 @@ def test_intact_first_peak(particles, early, usual):
     started, found = after(particles, early, ctf_intact_first_peak=True)
     rows = np.arange(3)
     intact, plain = (
-        started.transfer.computed_ctf(rows, particles.particles),
-        usual[0].transfer.computed_ctf(rows, particles.particles),
+        started.transfer.ctf(rows, particles.particles),
+        usual[0].transfer.ctf(rows, particles.particles),
     )
     assert (intact[:, 0] == 1).all()
     assert (plain[:, 0] < 0.2).all()
@@ -82,7 +82,7 @@ def test_intact_first_peak(particles, early, usual):
 
 def test_no_ctf_correction(particles, early, usual):
     started, found = after(particles, early, do_ctf_correction=False)
-    assert (started.transfer.computed_ctf(np.arange(3), particles.particles) == 1).all()
+    assert (started.transfer.ctf(np.arange(3), particles.particles) == 1).all()
     # at the origin nothing is divided by the amplitude contrast of 0.1
     sums = [np.abs(it.model.unmasked_references.sum(axis=(1, 2))).max() for it in (found, usual[1])]
     assert sums[0] < 0.5 * sums[1]

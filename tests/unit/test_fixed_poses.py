@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from classified import differences, is_finite
-from synthetic import make_particles
+from synthetic import ctfs_of, make_particles
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.fixed_poses import _posteriors, compare_at_fixed_poses, expect_at_fixed_poses, table_of
 from winnow2d.engine.gridded_sums import add_to_grids, empty_gridded_sums
-from winnow2d.engine.images import prepare, transfer_functions
+from winnow2d.engine.images import prepare
 from winnow2d.engine.projections import reference_spectra
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels import kernels_of
@@ -115,7 +115,7 @@ def chunk(particles):
     mask = np.ones((32, 32))
     shift = np.floor(np.abs(offset_px) + 0.5).astype(int) * np.sign(offset_px).astype(int)
     spectra = prepare(particles.images[rows].astype(float), np.ones(20), shift, mask, plane)
-    ctf = transfer_functions(particles.particles, rows, particles.optics, plane, len(plane.kx), False)
+    ctf = ctfs_of(particles.particles, rows, particles.optics, plane, len(plane.kx))
     pose = truth.psi_deg[rows], offset_px
     prior = np.log(np.tile([0.5, 0.3, 0.2], (20, 1)))
     sums = expect_at_fixed_poses(compared, spectra, ctf, np.full(20, 1.1), np.zeros(20, int), pose, prior, rows % 2)

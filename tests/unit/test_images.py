@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from synthetic import PIXEL_SIZE_ANG, blank_particles, one_optics_group
-from winnow2d.engine.images import coloured_noise, half_plane_spectra, prepare, transfer_functions
-from winnow2d.numerics.ctf import ctf_values
+from winnow2d.engine.images import coloured_noise, half_plane_spectra, prepare
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels import loops
 from winnow2d.numerics.masks import fill_solvent, soft_circle
@@ -93,27 +91,3 @@ def test_noise_of_one_particle_depends_on_its_generator_only():
     one = coloured_noise(sigma2[:1], PLANE, [np.random.default_rng(2)])
     np.testing.assert_array_equal(two[1], one[0])
     assert np.abs(two[0] - two[1]).max() > 0
-
-
-def test_transfer_functions_take_each_particles_defocus(rng):
-    particles = blank_particles(9, rng)
-    rows, n_px = np.array([2, 7, 4]), 60
-    values = transfer_functions(particles, rows, [one_optics_group(BOX)], PLANE, n_px, False)
-    assert values.shape == (3, n_px)
-    np.testing.assert_allclose(values[:, 0], 0.1)
-    length = BOX * PIXEL_SIZE_ANG
-    for row, found in zip(rows, values, strict=True):
-        expected = ctf_values(
-            PLANE.kx[:n_px] / length, PLANE.ky[:n_px] / length, particles.defocus_u_ang[row],
-            particles.defocus_v_ang[row], particles.defocus_angle_deg[row], 300.0, 2.7, 0.1,
-        )  # fmt: skip
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
-def test_transfer_functions_of_two_optics_groups(rng):
-    particles = blank_particles(4, rng)
-    particles.optics_group = np.array([0, 1, 1, 0])
-    first, second = one_optics_group(BOX), one_optics_group(BOX)
-    second = type(second)("two", 200.0, 2.7, 0.07, PIXEL_SIZE_ANG, BOX)
-    values = transfer_functions(particles, np.arange(4), [first, second], PLANE, 5, False)
-    np.testing.assert_allclose(values[:, 0], [0.1, 0.07, 0.07, 0.1])

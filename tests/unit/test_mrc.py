@@ -1,5 +1,8 @@
 """Stacks: RELION's header, images by name, damage refused."""
 
+import os
+from pathlib import Path
+
 import mrcfile
 import numpy as np
 import pytest
@@ -117,3 +120,59 @@ def test_a_stack_of_particles_with_several_boxes(tmp_path, rng):
         stack.read([0, 1])
     with pytest.raises(ImageError, match="12 x 12 pixels, expected 8 x 8"):
         ParticleStack(["1@b.mrcs"], tmp_path, box_px=np.array([8])).read([0])
+
+
+def test_images_next_to_one_another_are_read_in_one_go(tmp_path, images, monkeypatch):
+    write_stack(tmp_path / "a.mrcs", images, 1.0)
+    stack, calls = ParticleStack([f"{i + 1}@a.mrcs" for i in (0, 1, 2, 4, 3)], tmp_path), []
+    stack.read([0])
+    read = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda *arguments: calls.append(1) or read(*arguments))
+    assert np.array_equal(stack.read(np.arange(5)), images[[0, 1, 2, 4, 3]])
+    assert len(calls) == 3
+
+
+def test_a_read_that_the_system_cuts_short_goes_on(tmp_path, images, monkeypatch):
+    write_stack(tmp_path / "a.mrcs", images, 1.0)
+    stack, read = ParticleStack([f"{i + 1}@a.mrcs" for i in range(5)], tmp_path), os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, offset: read(file, [buffers[0][:100]], offset))
+    assert np.array_equal(stack.read([1, 2, 4]), images[[1, 2, 4]])
+
+
+def test_a_stack_cut_short_while_it_is_open_is_named(tmp_path, images):
+    write_stack(tmp_path / "a.mrcs", images, 1.0)
+    stack = ParticleStack(["1@a.mrcs", "5@a.mrcs"], tmp_path)
+    stack.read([0])
+    os.truncate(tmp_path / "a.mrcs", 2000)
+    with pytest.raises(ImageError, match=r"a\.mrcs: ends before image 5"):
+        stack.read([0, 1])
+
+
+def test_few_files_are_open_and_all_are_closed(tmp_path, images, monkeypatch):
+    monkeypatch.setattr("winnow2d.formats.mrc.OPEN_STACKS", 2)
+    names = [f"s{i}.mrcs" for i in range(5)]
+    for name in names:
+        write_stack(tmp_path / name, images, 1.0)
+
+    def n_open():
+        links = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+        return sum(Path(link).name in names for link in links)
+
+    stack = ParticleStack([f"2@{name}" for name in names], tmp_path)
+    assert np.array_equal(stack.read(np.arange(5)), images[[1] * 5])
+    assert n_open() == 2
+    del stack
+    assert n_open() == 0
+
+
+def test_images_are_asked_for_before_they_are_read(tmp_path, rng, monkeypatch):
+    """What lies far apart is asked for apart; a fault is left for whoever reads."""
+    images, asked = rng.normal(size=(40, 128, 128)), []
+    write_stack(tmp_path / "a.mrcs", images, 1.0)
+    names = [f"{i + 1}@a.mrcs" for i in range(40)]
+    stack = ParticleStack([*names, "1@none.mrcs", "99@a.mrcs"], tmp_path, box_px=128)
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *what: asked.append(what[:2]))
+    stack.will_read(np.array([5, 1, 2, 0, 30, 40]))
+    assert asked == [(1024, 6 * 65536), (1024 + 30 * 65536, 65536)]
+    with pytest.raises(ImageError, match="no such file"):
+        stack.read([40])

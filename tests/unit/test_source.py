@@ -56,3 +56,31 @@ def test_more_than_a_twentieth_stops_and_names_rows(images):
     source.read(np.arange(100))
     with pytest.raises(ImageError, match=r"^6 of 100 images .* rows 11, 12, 13, 14, 15 \.\.\."):
         source.check()
+
+
+class FetchingStack(Stack):
+    """Notes in which order images are fetched and read."""
+
+    def __init__(self, images: np.ndarray):
+        super().__init__(images)
+        self.told: list[str] = []
+
+    def will_read(self, indices: np.ndarray) -> None:
+        self.told.append(f"fetch {indices.tolist()}")
+
+
+def test_the_next_batch_is_fetched_while_one_is_worked_on(images):
+    stack = FetchingStack(images)
+    source = ImageSource(stack, 100, np.dtype(np.float32))
+    batches = [[np.array([0, 1]), np.array([2])], [np.array([3])], [np.array([4]), np.array([5])]]
+    for batch in source.read_ahead(batches):
+        stack.told.append(f"work {[part.tolist() for part in batch]}")
+    assert stack.told == [
+        "fetch [0, 1, 2]", "fetch [3]", "work [[0, 1], [2]]", "fetch [4, 5]", "work [[3]]", "work [[4], [5]]",
+    ]  # fmt: skip
+
+
+def test_a_stack_in_memory_has_nothing_to_fetch(images):
+    source = ImageSource(Stack(images), 100, np.dtype(np.float32))
+    assert list(source.read_ahead([[np.array([1])], [np.array([2])]])) == [[1], [2]]
+    assert list(source.read_ahead([])) == []

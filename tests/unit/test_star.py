@@ -121,3 +121,17 @@ def test_numbers_read_back_exactly():
     assert float(format_float(0.1)) == 0.1
     with pytest.raises(StarError, match="row 2"):
         number_column([1.0, np.inf])
+
+
+def test_a_long_table_is_written_some_rows_at_a_time(tmp_path, monkeypatch):
+    table = pd.DataFrame({"rlnImageName": [f"{i}@a b" for i in range(10)], "rlnAnglePsi": np.arange(10) / 3})
+    write_star(tmp_path / "whole.star", {"particles": table, "none": table.iloc[:, :0], "short": table[:1]})
+    monkeypatch.setattr("winnow2d.formats.star._ROWS", 3)
+    write_star(tmp_path / "parts.star", {"particles": table, "none": table.iloc[:, :0], "short": table[:1]})
+    assert (tmp_path / "parts.star").read_bytes() == (tmp_path / "whole.star").read_bytes()
+    assert list(read_star(tmp_path / "parts.star")) == ["particles", "short"]
+    table.loc[7, "rlnAnglePsi"] = np.nan
+    with pytest.raises(StarError, match=r"parts\.star: table data_particles: rlnAnglePsi: row 8: nan"):
+        write_star(tmp_path / "parts.star", {"particles": table})
+    assert (tmp_path / "parts.star").read_bytes() == (tmp_path / "whole.star").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2

@@ -25,6 +25,7 @@ from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
 from .source import ImageSource, ImageStack
+from .stages import FIRST, stage
 from .transfer import Transfer
 from .vdam_schedule import batch_limits, batch_size, phases, step_size
 
@@ -83,16 +84,16 @@ class Classifier:
         self.max_significant = 5 * class2d.nr_classes if has_limit else 0
         self.chunk_size = CHUNK if self.xp is np else DEVICE_CHUNK
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
-        self.workers = [self._worker(device, particles) for device in devices]
+        self.workers = [self._worker(device) for device in devices]
         self.transfer = self.workers[0].transfer
         # A class number in the input is another job's, or a picking template's.
         self._particles = replace(particles, class_index=np.full(len(particles), -1))
         self._iteration = iteration
 
-    def _worker(self, device: Device, particles: Particles) -> Worker:
+    def _worker(self, device: Device) -> Worker:
         with device.in_use():
             transfer = Transfer(
-                self.optics, self.geometries, self.geometry_of_optics, particles, self.class2d.do_ctf_correction,
+                self.optics, self.geometries, self.geometry_of_optics, self.class2d.do_ctf_correction,
                 self.class2d.ctf_intact_first_peak, self.dtype, device.xp,
             )  # fmt: skip
         return Worker(device, transfer)
@@ -150,6 +151,7 @@ class Classifier:
         is_due = number <= 1 or number % 10 == 0 or number == self.class2d.n_iterations
         return is_due or self.class2d.do_em
 
+    @stage(FIRST)
     def _first(self) -> Iteration:
         """Return iteration 0: noise from the first images of each optics group, references from random angles."""
         averages = FirstAverages(self.plane, self.class2d.nr_classes, self.rng(0, 0))
@@ -177,7 +179,7 @@ class Classifier:
         phases = self.transfer.phases(self._particles.optics_group[rows], geometry.plane)
         if phases is not None:
             spectra = spectra * to_host(phases)
-        ctf = self.transfer.computed_ctf(rows, self._particles)
+        ctf = self.transfer.ctf(rows, self._particles)
         factor = self.transfer.data_factor(rows, self._particles, ctf)
         view = geometry.view(averages.radius)
         averages.add(spectra, to_host(ctf), None if factor is None else to_host(factor), geometry.plane, view)

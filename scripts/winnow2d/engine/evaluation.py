@@ -13,9 +13,8 @@ import numpy as np
 from winnow2d.errors import ResourceError
 from winnow2d.numerics.arrays import OUT_OF_MEMORY, Device
 
-from . import parallel
 from .expectation import ChunkSums
-from .parallel import SMALLEST_CHUNK, chunks, ordered_map, spread
+from .parallel import CHUNKS_PER_BATCH, SMALLEST_CHUNK, batches, chunks, ordered_map, spread
 from .transfer import Transfer
 from .views import View
 
@@ -49,19 +48,20 @@ def evaluated(
         The smallest chunks do not fit into memory either.
     """
     views = _views_of(run.workers, view)
-    done = 0
-    while done < len(rows):
-        size = run.chunk_size
-        batch = chunks(rows[done : done + size * parallel.CHUNKS_PER_BATCH], size)
-        try:
-            results = _on_workers(run, evaluate, views, batch)
-        except OUT_OF_MEMORY:
-            results = None  # what there is of it goes with the exception
-        if results is None:
-            run.chunk_size = _halved(run, view, size)
-            continue
-        yield list(zip(batch, results, strict=True))
-        done += sum(map(len, batch))
+    for parts in run.images.read_ahead(batches(chunks(rows, run.chunk_size))):
+        mine, done = np.concatenate(parts), 0
+        while done < len(mine):
+            size = run.chunk_size
+            batch = chunks(mine[done : done + size * CHUNKS_PER_BATCH], size)
+            try:
+                results = _on_workers(run, evaluate, views, batch)
+            except OUT_OF_MEMORY:
+                results = None  # what there is of it goes with the exception
+            if results is None:
+                run.chunk_size = _halved(run, view, size)
+                continue
+            yield list(zip(batch, results, strict=True))
+            done += sum(map(len, batch))
 
 
 def _on_workers(

@@ -17,6 +17,7 @@ from .own_power import own_terms
 from .parallel import SMALLEST_CHUNK
 from .projections import Projections
 from .sampling import SearchGrid
+from .stages import COARSE, FINE, stage
 
 Array = Any
 LOG_SPAN = 25.0  # coarse poses e**-25 below the best hold less than a millionth of the weight
@@ -183,6 +184,7 @@ def coarse_products(
     return s1, s2, norm
 
 
+@stage(COARSE)
 def _select(compared: Comparison, images: tuple[Array, ...], scale: Array, log_prior: Array) -> tuple[Array, ...]:
     """Return each particle's significant coarse poses: ids, where a particle's begin, how many RELION counts."""
     xp, n = array_module(scale), len(scale)
@@ -234,6 +236,7 @@ def _weigh(
     return (*found, *said)
 
 
+@stage(FINE)
 def expect(
     compared: Comparison,
     spectra: Spectra,

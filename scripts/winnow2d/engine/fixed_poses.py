@@ -19,10 +19,12 @@ from winnow2d.numerics.rotation import GridView, RotationTable, rotation_table
 from winnow2d.numerics.shells import shell_sums
 
 from .expectation import MIN_SIGNAL_FOR_SCALE, SIGNIFICANT_FRACTION, ChunkSums
-from .images import Spectra, rounded_offset_px
+from .images import Spectra
 from .own_power import own_terms
 from .parallel import for_each
+from .priors import rounded_offset_px
 from .projections import Projections, ReferenceSpectra, rotated
+from .stages import FINE, stage
 
 Array = Any
 
@@ -110,6 +112,7 @@ def compare_at_fixed_poses(
     )
 
 
+@stage(FINE)
 def expect_at_fixed_poses(
     compared: FixedComparison,
     spectra: Spectra,

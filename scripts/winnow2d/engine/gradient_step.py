@@ -25,6 +25,9 @@ from .vdam_schedule import Phases
 logger = logging.getLogger(__name__)
 N_HALVES = 2
 INACTIVE_FRACTION = 0.1  # RELION's --class_inactivity_threshold: of the mean share of live classes
+# Share of the way to their mean by which the moments of a centred class's halves come together. The less they differ,
+# the more of the gradient a class follows; RELION makes them equal, by taking one half for both.
+_NEARER = 0.5
 _COPY_DAMPING = 0.9  # of the first moment of a class that was made a copy
 
 
@@ -163,3 +166,6 @@ def _centre(images: np.ndarray, first: np.ndarray, step: Step) -> None:
         first[:, k] = vdam.shifted_moments(first[:, k], shift, len(image))
         if step.copies_half:
             first[1, k] = first[0, k]
+        else:
+            mean = first[:, k].mean(axis=0)
+            first[:, k] += np.complex64(_NEARER) * (mean - first[:, k])

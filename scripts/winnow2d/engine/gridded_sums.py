@@ -16,6 +16,7 @@ from .expectation import ChunkSums, Comparison
 from .fixed_poses import FixedComparison, table_of
 from .parallel import for_each
 from .projections import rotated
+from .stages import SUMS, stage
 from .sums import Sums, add_backprojections, empty_sums
 
 Array = Any
@@ -61,6 +62,7 @@ def sums_of(compared: Comparison | FixedComparison, n_optics: int, n_groups: int
     return empty_sums(compared, n_optics, n_groups, n_halves)
 
 
+@stage(SUMS)
 def add_batch(sums: Sums, batch: Sequence[ChunkSums], compared: Comparison | FixedComparison, n_threads: int) -> None:
     """Add the back-projections of a batch of chunks, in place."""
     if isinstance(compared, FixedComparison):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from winnow2d.numerics import fourier
-from winnow2d.numerics.aberrations import even_phase, magnified
 from winnow2d.numerics.arrays import array_module, to_host
-from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
-from winnow2d.numerics.shells import round_half_away
-from winnow2d.records import OpticsGroup, Particles
+
+from .stages import PREPARE, stage
 
 Array = Any
 MASK_EDGE_PX = 5.0  # RELION's width of the soft edge of the particle mask
@@ -40,11 +37,6 @@ class Spectra:
     power: np.ndarray
 
 
-def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:
-    """Return offsets (n, 2) as whole pixels, halves away from zero."""
-    return np.asarray(round_half_away(offset_ang / pixel_size_ang)).reshape(-1, 2)
-
-
 def half_plane_spectra(images: Array, plane: HalfPlane, n_px: int | None = None) -> Array:
     """Return the centred half planes (n, p) of images (n, y, x), at most the first `n_px` pixels."""
     there = plane.on(array_module(images))
@@ -53,6 +45,7 @@ def half_plane_spectra(images: Array, plane: HalfPlane, n_px: int | None = None)
     return spectra * sign.astype(images.dtype)
 
 
+@stage(PREPARE)
 def prepare(
     images: Array,
     norm_factor: np.ndarray,
@@ -97,6 +90,7 @@ def prepare(
     return Spectra(masked, unmasked, to_host(kernels.shell_power(masked, plane.shell, plane.n_shells)))
 
 
+@stage(PREPARE)
 def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.random.Generator]) -> np.ndarray:
     """Return one image of Gaussian noise with power sigma2 (n, s) per component for each generator."""
     box = plane.box_px
@@ -107,38 +101,3 @@ def coloured_noise(sigma2: np.ndarray, plane: HalfPlane, rngs: Sequence[np.rando
     upper = noise[:, 1 : (box + 1) // 2, 0]
     noise[:, box // 2 + 1 :, 0] = np.conj(upper[:, ::-1])  # Friedel mates of the column kx = 0
     return fourier.inverse(noise, box)
-
-
-def transfer_functions(
-    particles: Particles,
-    rows: np.ndarray,
-    optics: Sequence[OpticsGroup],
-    plane: HalfPlane,
-    n_px: int,
-    intact_first_peak: bool,
-    xp: ModuleType = np,
-) -> Array:
-    """Return the CTFs (n, p) of some particles on the first `n_px` pixels, float64, made by module `xp`."""
-    values, there = xp.empty((len(rows), n_px)), plane.on(xp)
-    for g in np.unique(particles.optics_group[rows]):
-        group = optics[g]
-        here = np.flatnonzero(particles.optics_group[rows] == g)
-        at = rows[here]
-        length = group.box_px * group.pixel_size_ang
-        kx, ky = magnified(there.kx[:n_px] / length, there.ky[:n_px] / length, group.magnification)
-        values[xp.asarray(here)] = ctf_values(
-            kx,
-            ky,
-            xp.asarray(particles.defocus_u_ang[at, None]),
-            xp.asarray(particles.defocus_v_ang[at, None]),
-            xp.asarray(particles.defocus_angle_deg[at, None]),
-            group.voltage_kv,
-            group.spherical_aberration_mm,
-            group.amplitude_contrast,
-            xp.asarray(particles.phase_shift_deg[at, None]),
-            xp.asarray(particles.ctf_bfactor_ang2[at, None]),
-            xp.asarray(particles.ctf_scale[at, None]),
-            intact_first_peak,
-            even_phase(kx, ky, group.even_zernike),
-        )
-    return values

@@ -21,9 +21,9 @@ from .fixed_poses import FixedComparison, compare_at_fixed_poses, expect_at_fixe
 from .geometry import Geometry
 from .gradient_step import N_HALVES
 from .gridded_sums import add_batch, sums_of
-from .images import coloured_noise, prepare, rounded_offset_px
+from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
-from .priors import offset_log_prior, pose_log_prior
+from .priors import offset_log_prior, pose_log_prior, rounded_offset_px
 from .probes import reference_accuracies
 from .projections import ReferenceSpectra, project, reference_spectra
 from .sampling import SearchGrid, coarser, perturbed, search_grid
@@ -188,7 +188,7 @@ def expect_chunk(
     n_px = compared.n_px
     spectra = prepare(images, norm_factor, offset_px, geometry.mask, geometry.plane, noise, n_px, phases)
     scale = old.model.scale_correction[particles.group_index[rows]]
-    ctf = transfer.ctf(rows, particles)
+    ctf = transfer.ctf(rows, particles, n_px)
     data_factor = transfer.data_factor(rows, particles, ctf, scale if run.keeps_quirks else None)
     is_gradient = run.is_gradient(old.number + 1)
     half = rows % (N_HALVES if is_gradient else 1)

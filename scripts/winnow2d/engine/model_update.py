@@ -17,6 +17,7 @@ from .masking import flattened
 from .projections import Projections
 from .recovery import SETTLING_ITERATIONS, split_largest
 from .schedule import next_resolution_shell
+from .stages import M_STEP, stage
 from .sums import Sums
 from .vdam_schedule import phases, step_size, tau2_fudge
 from .views import View, mean_ctf2, totals
@@ -29,6 +30,7 @@ PARAMETER_MOMENTUM = 0.9  # share of the old parameters kept after a mini-batch
 _LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER = 2.0, 0.01  # VDAM centres references beyond this
 
 
+@stage(M_STEP)
 def maximise(
     run: Classifier, old: Iteration, views: Sequence[View], size_px: int, n_rows: int
 ) -> tuple[Model, Moments | None]:
@@ -60,6 +62,7 @@ def _with_lost_classes(run: Classifier, number: int, references: np.ndarray, mod
     return replace(model, references=flat, pdf_class=share, unmasked_references=unmasked)
 
 
+@stage(M_STEP)
 def descend(
     run: Classifier, old: Iteration, views: Sequence[View], size_px: int, n_rows: int
 ) -> tuple[Model, Moments | None]:

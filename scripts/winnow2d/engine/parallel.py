@@ -10,6 +10,8 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from .stages import CLOCK
+
 CHUNK = 32  # particles evaluated together, on the host a multiple of the smallest: then no byte depends on it
 SMALLEST_CHUNK = 16  # particles of one dense product, whose shape decides its bytes: never a setting
 DEVICE_CHUNK = 256  # particles evaluated together on a GPU, which is slow at many small pieces
@@ -41,8 +43,8 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_thr
     if n_threads <= 1:
         yield from map(function, items)
         return
-    pool = _pool(n_threads)
-    yield from _in_order([pool.submit(function, item) for item in items])
+    pool, carried = _pool(n_threads), CLOCK.carried(function)
+    yield from _in_order([pool.submit(carried, item) for item in items])
 
 
 def spread(
@@ -52,21 +54,27 @@ def spread(
 
     After an error no thread is at work.
     """
-    turns = [number % len(places) for number in range(len(items))]
+    turns, carried = [number % len(places) for number in range(len(items))], CLOCK.carried(function)
     yield from _in_order(
-        [_thread_of(turn).submit(function, places[turn], item) for turn, item in zip(turns, items, strict=True)]
+        [_thread_of(turn).submit(carried, places[turn], item) for turn, item in zip(turns, items, strict=True)]
     )
 
 
 def _in_order(begun: Sequence[Future[Result]]) -> Iterator[Result]:
-    """Yield results in their order; what is not wanted any more is not begun, or waited for."""
+    """Yield results in their order; what is not wanted any more is not begun, or waited for.
+
+    The time of waiting is no stage's.
+    """
     try:
         for one in begun:
-            yield one.result()
+            with CLOCK.stage(None):
+                result = one.result()
+            yield result
     finally:
         for one in begun:
             one.cancel()
-        wait(begun)
+        with CLOCK.stage(None):
+            wait(begun)
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
@@ -95,3 +103,8 @@ def one_blas_thread() -> threadpool_limits:
 def chunks(rows: np.ndarray, size: int = CHUNK) -> list[np.ndarray]:
     """Return consecutive chunks of particle rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def batches(parts: Sequence[Item]) -> list[Sequence[Item]]:
+    """Return consecutive batches of chunks."""
+    return [parts[start : start + CHUNKS_PER_BATCH] for start in range(0, len(parts), CHUNKS_PER_BATCH)]

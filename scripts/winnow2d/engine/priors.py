@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from winnow2d.numerics.shells import round_half_away
+
 NEVER = -np.inf
 
 
@@ -63,3 +65,8 @@ def pose_log_prior(offset_log: np.ndarray, pdf_class: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         class_log = np.where(usable, np.log(pdf_class), NEVER) - np.log(pdf_class.mean())
         return offset_log - np.log(mean) + class_log[None, :, None]
+
+
+def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:
+    """Return offsets (n, 2) as whole pixels, halves away from zero."""
+    return np.asarray(round_half_away(offset_ang / pixel_size_ang)).reshape(-1, 2)

@@ -12,6 +12,7 @@ from winnow2d.records import Iteration, Sampling
 from .accuracy import N_PARTICLES, Probe, expected_accuracies
 from .projections import ReferenceSpectra, reference_spectra
 from .schedule import expectation_sizes_px
+from .stages import ACCURACIES, stage
 
 if TYPE_CHECKING:
     from .classify import Classifier
@@ -20,6 +21,7 @@ _ACCURACY = 3  # purpose of random numbers; others stand in iteration.py
 _MIN_FRACTION_FOR_ACCURACY = 0.01  # RELION estimates accuracies for classes above this only
 
 
+@stage(ACCURACIES)
 def reference_accuracies(
     run: Classifier, old: Iteration, size_px: int, sampling: Sampling, references: ReferenceSpectra | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,7 +45,7 @@ def _probe(run: Classifier, old: Iteration, row: int, compared_px: int, size_px:
     geometry = run.geometries[run.geometry_of_optics[group]]
     n_px = geometry.plane.n_within(geometry.size_px(compared_px) / 2)
     sigma2 = geometry.spectrum(old.model.sigma2_noise[group])[geometry.plane.shell[:n_px]]
-    ctf = to_host(run.transfer.computed_ctf(np.array([row]), old.particles))[0, :n_px]
+    ctf = to_host(run.transfer.ctf(np.array([row]), old.particles, n_px))[0]
     weight = ctf.astype(np.float64) ** 2 / sigma2
     weight[0] = 0
     return Probe(

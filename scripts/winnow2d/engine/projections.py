@@ -17,6 +17,7 @@ from winnow2d.numerics.rotation import GridView, RotationTable, rotation_table
 
 from .parallel import for_each
 from .sampling import SearchGrid
+from .stages import REFERENCES, stage
 
 Array = Any
 
@@ -60,6 +61,7 @@ class ReferenceSpectra:
     tau2: np.ndarray
 
 
+@stage(REFERENCES)
 def reference_spectra(references: np.ndarray, size_px: int, dtype: np.dtype, xp: ModuleType = np) -> ReferenceSpectra:
     """Return the padded spectra of references (k, y, x) up to a window of `size_px`, made by module `xp`."""
     spectra = padded_spectra(xp.asarray(references, dtype=np.float64), size_px // 2)
@@ -67,6 +69,7 @@ def reference_spectra(references: np.ndarray, size_px: int, dtype: np.dtype, xp:
     return ReferenceSpectra(spectra.astype(complex_dtype(dtype)), tau2)
 
 
+@stage(REFERENCES)
 def project(
     references: np.ndarray | ReferenceSpectra,
     grid: SearchGrid,

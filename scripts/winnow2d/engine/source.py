@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from winnow2d.errors import ImageError
 
+from .stages import READ, stage
+
 MOST_BROKEN = 0.05  # share of unusable images that stops a run
 _NAMED = 5  # rows an error names
 
 
 class ImageStack(Protocol):
-    """Images by row of the particle table."""
+    """Images by row of the particle table.
+
+    A stack of files may also have `will_read(indices)`, which has them fetched and returns at once.
+    """
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Return images (n, y, x), float32."""
@@ -38,6 +44,7 @@ class ImageSource:
         self._stack, self._dtype = stack, dtype
         self.is_broken = np.zeros(n_images, bool)
 
+    @stage(READ)
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return images (n, y, x); an unusable one comes as NaN throughout, so that it has no weight anywhere."""
         images = self._stack.read(rows).astype(self._dtype, copy=False)
@@ -47,6 +54,19 @@ class ImageSource:
             self.is_broken[rows[broken]] = True
             images = np.where(broken[:, None, None], self._dtype.type(np.nan), images)
         return images
+
+    def read_ahead(self, batches: Sequence[Sequence[np.ndarray]]) -> Iterator[Sequence[np.ndarray]]:
+        """Yield batches of chunks of rows; while one is worked on, the images of the next one are fetched.
+
+        Nothing is held here: the system's cache of files has them, as far as there is memory to spare.
+        """
+        will_read: Callable[[np.ndarray], None] | None = getattr(self._stack, "will_read", None)
+        for number, batch in enumerate(batches):
+            if will_read is not None:
+                with stage(READ):
+                    for soon in batches[number if number == 0 else number + 1 : number + 2]:
+                        will_read(np.concatenate(soon))
+            yield batch
 
     def check(self) -> None:
         """Raise ImageError if too many images are unusable; the message names the first rows (from 1)."""

@@ -8,27 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from winnow2d.numerics.aberrations import magnified, odd_phase
+from winnow2d.numerics.aberrations import even_phase, magnified, odd_phase
 from winnow2d.numerics.arrays import to_host
+from winnow2d.numerics.ctf import half_turns
 from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.kernels import kernels_of
 from winnow2d.numerics.shells import shell_sums
 from winnow2d.records import OpticsGroup, Particles
 
 from .geometry import Geometry
-from .images import transfer_functions
+from .stages import PREPARE, stage
 
 Array = Any
-_CTF_CACHE_BYTES = 2**30
 
 
 class Transfer:
-    """Transfer functions of particles, kept in memory if all of them fit, and phases of odd aberrations.
+    """Transfer functions of particles, made anew whenever they are asked for, and phases of odd aberrations.
 
     Parameters
     ----------
     optics, geometries, geometry_of_optics : see `geometries_of`
-    particles : Particles
-        Whose defocus and optics groups never change.
     do_ctf_correction, intact_first_peak : bool
     dtype : dtype of the transfer functions
     xp : module
@@ -40,7 +39,6 @@ class Transfer:
         optics: Sequence[OpticsGroup],
         geometries: Sequence[Geometry],
         geometry_of_optics: np.ndarray,
-        particles: Particles,
         do_ctf_correction: bool,
         intact_first_peak: bool,
         dtype: np.dtype,
@@ -52,45 +50,28 @@ class Transfer:
         self._is_premultiplied = self._does_correct & [group.is_ctf_premultiplied for group in optics]
         planes = [geometries[at].plane for at in geometry_of_optics]
         self._phases = [_demodulation(group, plane, xp) for group, plane in zip(optics, planes, strict=True)]
-        self._is_cached = np.zeros(len(particles), bool)
-        self._cache: list[Array] | None = None
-        of_particle = geometry_of_optics[particles.optics_group]
-        counts = np.bincount(of_particle, minlength=len(geometries))
-        self._place = np.empty(len(particles), np.int64)
-        for at in range(len(geometries)):
-            self._place[of_particle == at] = np.arange(counts[at])
-        shapes = [(n, len(geometry.plane.kx)) for n, geometry in zip(counts, geometries, strict=True)]
-        if sum(n * n_px for n, n_px in shapes) * dtype.itemsize <= _CTF_CACHE_BYTES:
-            self._cache = [xp.empty(shape, dtype) for shape in shapes]
+        self._even = [_even_half_turns(group, plane, xp) for group, plane in zip(optics, planes, strict=True)]
+        self._quadratic = [_quadratic(geometry, xp) for geometry in geometries]
 
-    def ctf(self, rows: np.ndarray, particles: Particles) -> Array:
+    @stage(PREPARE)
+    def ctf(self, rows: np.ndarray, particles: Particles, n_px: int | None = None) -> Array:
         """Return what the references are multiplied by, (n, p): the CTF, squared for CTF-premultiplied images.
 
-        The particles have one geometry, and p are the pixels of its whole half plane.
+        The particles have one geometry, and p are the first `n_px` pixels of its half plane; all if not given.
         """
-        if self._cache is None:
-            return self.computed_ctf(rows, particles)
-        cache = self._cache[self._geometry_index(rows, particles)]
-        unknown = rows[~self._is_cached[rows]]
-        if len(unknown):
-            cache[self._xp.asarray(self._place[unknown])] = self.computed_ctf(unknown, particles)
-            self._is_cached[unknown] = True
-        return cache[self._xp.asarray(self._place[rows])]
-
-    def computed_ctf(self, rows: np.ndarray, particles: Particles) -> Array:
-        """Return the same without a look at what is in memory."""
-        plane, xp = self._geometries[self._geometry_index(rows, particles)].plane, self._xp
-        n_px = len(plane.kx)
-        is_corrected = self._does_correct[particles.optics_group[rows]]
-        if not is_corrected.any():
-            return xp.ones((len(rows), n_px), self._dtype)
-        values = transfer_functions(particles, rows, self._optics, plane, n_px, self._intact, xp)
-        squared = self._is_premultiplied[particles.optics_group[rows]]
-        if squared.any():
-            values = xp.where(xp.asarray(squared)[:, None], values**2, values)
-        if not is_corrected.all():
-            values[xp.asarray(np.flatnonzero(~is_corrected))] = 1
-        return values.astype(self._dtype)
+        at, optics_group = self._geometry_index(rows, particles), particles.optics_group[rows]
+        n_px = len(self._geometries[at].plane.kx) if n_px is None else n_px
+        out = self._xp.empty((len(rows), n_px), self._dtype)
+        for g in np.unique(optics_group):
+            here = np.flatnonzero(optics_group == g)
+            if not self._does_correct[g]:
+                out[self._xp.asarray(here)] = 1
+                continue
+            kernels_of(out).transfer_functions(
+                *_parameters(particles, rows[here], self._optics[g]), self._quadratic[at], self._even[g],
+                self._intact, bool(self._is_premultiplied[g]), here, out,
+            )  # fmt: skip
+        return out
 
     def data_factor(
         self, rows: np.ndarray, particles: Particles, ctf: Array, scale: np.ndarray | None = None
@@ -115,6 +96,7 @@ class Transfer:
         plane = self._geometries[self._geometry_index(rows, particles)].plane
         return to_host(shell_sums(weight * ctf[:, : len(shell)], shell, plane.n_shells))
 
+    @stage(PREPARE)
     def phases(self, optics_group: np.ndarray, plane: HalfPlane, mirrored_row: int = 0) -> Array | None:
         """Return what spectra of particles of these optics groups (n,) are multiplied by; None where all is 1.
 
@@ -142,11 +124,41 @@ class Transfer:
         return int(self._geometry_of_optics[particles.optics_group[rows[0]]]) if len(rows) else 0
 
 
+def _parameters(particles: Particles, rows: np.ndarray, group: OpticsGroup) -> tuple[np.ndarray, np.ndarray]:
+    """Return `half_turns` and envelopes of particles of one optics group, as the kernels take them."""
+    turns = half_turns(
+        particles.defocus_u_ang[rows], particles.defocus_v_ang[rows], particles.defocus_angle_deg[rows],
+        group.voltage_kv, group.spherical_aberration_mm, group.amplitude_contrast, particles.phase_shift_deg[rows],
+    )  # fmt: skip
+    envelope = np.empty((len(rows), 2))
+    envelope[:, 0], envelope[:, 1] = particles.ctf_bfactor_ang2[rows], particles.ctf_scale[rows]
+    return turns, envelope
+
+
+def _frequencies(group: OpticsGroup, plane: HalfPlane, xp: ModuleType) -> tuple[Array, Array]:
+    """Return the magnified frequencies (p,) of the images of an optics group, in 1/Angstrom."""
+    there, length = plane.on(xp), group.box_px * group.pixel_size_ang
+    return magnified(there.kx / length, there.ky / length, group.magnification)
+
+
+def _quadratic(geometry: Geometry, xp: ModuleType) -> tuple[Array, Array, Array]:
+    """Return kx**2, kx * ky and ky**2 of a geometry, (p,) each, magnified and in 1/Angstrom**2."""
+    there, length = geometry.plane.on(xp), geometry.plane.box_px * geometry.pixel_size_ang
+    kx, ky = magnified(there.kx / length, there.ky / length, geometry.magnification)
+    return kx**2, kx * ky, ky**2
+
+
+def _even_half_turns(group: OpticsGroup, plane: HalfPlane, xp: ModuleType) -> Array:
+    """Return what the even aberrations of an optics group add to gamma / pi, (p,); nothing, (0,), if it has none."""
+    if not any(group.even_zernike):
+        return xp.empty(0)
+    return even_phase(*_frequencies(group, plane, xp), group.even_zernike) / np.pi
+
+
 def _demodulation(group: OpticsGroup, plane: HalfPlane, xp: ModuleType) -> Array | None:
     """Return exp(-i phase) of an optics group's odd aberrations, (p,) complex128; None if it has none."""
     if not any(group.odd_zernike) and not any(group.beam_tilt_mrad):
         return None
-    there, length = plane.on(xp), group.box_px * group.pixel_size_ang
-    kx, ky = magnified(there.kx / length, there.ky / length, group.magnification)
+    kx, ky = _frequencies(group, plane, xp)
     phase = odd_phase(kx, ky, group.odd_zernike, group.beam_tilt_mrad, group.voltage_kv, group.spherical_aberration_mm)
     return xp.exp(-1j * phase)

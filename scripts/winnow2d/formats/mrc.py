@@ -1,4 +1,4 @@
-"""Image stacks by 'number@file', memory-mapped; the pixel size is in the header.
+"""Image stacks by 'number@file'; the pixel size is in the header.
 
 A stack is a file of n square images, float32 when we write it. Row 0 of an array is y = 0; the centre of an
 image is pixel box // 2.
@@ -6,6 +6,7 @@ image is pixel box // 2.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
@@ -21,9 +22,10 @@ from mrcfile.utils import data_dtype_from_header
 
 from winnow2d.errors import ImageError
 from winnow2d.formats.atomic import replaced
+from winnow2d.formats.open_stack import OpenStack
 
 HEADER_BYTES = 1024
-OPEN_STACKS = 256  # memory maps kept per ParticleStack
+OPEN_STACKS = 256  # files kept open per ParticleStack
 _LABEL = b"Winnow image stack"  # fixed: a time of day would make equal stacks differ
 _MODES = {0: "signed bytes", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
 _header_lock = threading.Lock()  # warnings.catch_warnings is not thread-safe
@@ -113,6 +115,9 @@ def _absent(path: Path) -> str:
 class ParticleStack:
     """The images of a particle table, read on demand; reading from several threads is safe.
 
+    Files are read, not mapped: mapped pages count as the job's memory where batch systems watch over it, and a file
+    that is cut short during the job is an error with a name instead of a signal.
+
     Parameters
     ----------
     image_names : sequence of str
@@ -136,7 +141,7 @@ class ParticleStack:
         self._box_of_row = box_px if isinstance(box_px, np.ndarray) else None
         self._numbers = np.empty(len(image_names), dtype=np.int64)
         self._file_index = np.empty(len(image_names), dtype=np.int64)
-        self._maps: OrderedDict[int, np.memmap] = OrderedDict()
+        self._open: OrderedDict[int, OpenStack] = OrderedDict()
         self._lock = threading.Lock()
         files: dict[str, int] = {}
         problems = []
@@ -159,7 +164,7 @@ class ParticleStack:
         """The box of the images; opens the first stack if it was not given."""
         if self._box_px is None:
             given = None if self._box_of_row is None else int(self._box_of_row[0])
-            self._box_px = int(self._map(int(self._file_index[0]), given).shape[-1])
+            self._box_px = self._stack(int(self._file_index[0]), given).header.box_x
         return self._box_px
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -181,31 +186,34 @@ class ParticleStack:
         file_index, numbers = self._file_index[indices], self._numbers[indices]
         for file in np.unique(file_index):
             rows = np.flatnonzero(file_index == file)
-            pixels = self._map(int(file), box)
-            if numbers[rows].max() >= len(pixels):
-                wanted, path = int(numbers[rows].max()) + 1, self.root / self.files[file]
-                raise ImageError(f"{path}: image {wanted} asked for, but the stack has {len(pixels)}")
-            images[rows] = pixels[numbers[rows]]
+            self._stack(int(file), box).read(numbers[rows], images, rows)
         return images
 
-    def _map(self, file: int, box_px: int | None) -> np.memmap:
-        """Return the (n, y, x) memory map of a stack, opened when first asked for, its box checked."""
+    def will_read(self, indices: Sequence[int] | np.ndarray) -> None:
+        """Ask the system to fetch images that will be read soon; a stack with a fault is left for `read` to report."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        file_index, numbers = self._file_index[indices], self._numbers[indices]
+        for file in np.unique(file_index):
+            with contextlib.suppress(ImageError, OSError):
+                self._stack(int(file), None).fetch(numbers[file_index == file])
+
+    def _stack(self, file: int, box_px: int | None) -> OpenStack:
+        """Return a stack, opened when first asked for, its box checked."""
         path = self.root / self.files[file]
         with self._lock:
-            if file in self._maps:
-                self._maps.move_to_end(file)
-                _check_box(path, self._maps[file].shape[1:], box_px)
-                return self._maps[file]
-        header = read_stack_header(path)
-        box = header.box_x
-        _check_box(path, (header.box_y, header.box_x), box_px if box_px is not None else box)
-        shape = (header.n_images, box, box)
-        pixels = np.memmap(path, dtype=header.dtype, mode="r", offset=header.offset_bytes, shape=shape)
-        with self._lock:
-            self._maps[file] = pixels
-            while len(self._maps) > OPEN_STACKS:
-                self._maps.popitem(last=False)
-        return pixels
+            stack = self._open.get(file)
+            if stack is not None:
+                self._open.move_to_end(file)
+        if stack is None:
+            stack = OpenStack(path, read_stack_header(path))
+            with self._lock:
+                self._open[file] = stack
+                while len(self._open) > OPEN_STACKS:
+                    self._open.popitem(last=False)
+        header = stack.header
+        _check_box(path, (header.box_y, header.box_x), header.box_x if box_px is None else box_px)
+        return stack
 
 
 def _check_box(path: Path, found: tuple[int, ...], box_px: int | None) -> None:

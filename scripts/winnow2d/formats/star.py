@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from winnow2d.formats.star_scan import MAX_PROBLEMS, ScannedTable, StarScanner, 
 VERSION = 30001  # of the layout: read as RELION 3.1's by RELION 3.1 to 5
 _TEXT_WIDTH, _NUMBER_WIDTH = 10, 12
 _LIST_GAP = 12
+_ROWS = 10_000  # of which there is text in memory at a time
 # Cells that must be quoted: empty, with white space, or with a beginning that means something else.
 _SPECIAL = re.compile(r"""(?m)^$|[^\S\n]|^["'\#_]|^(?:data_|loop_)""")
 
@@ -121,7 +122,7 @@ def format_float(value: float) -> str:
     return repr(value)
 
 
-def number_column(values: Any, decimals: int | None = None) -> list[str]:
+def number_column(values: Any, decimals: int | None = None, first_row: int = 1) -> list[str]:
     """Return numbers as text: integers and booleans as integers, floats shortest or with fixed decimals.
 
     Parameters
@@ -129,11 +130,13 @@ def number_column(values: Any, decimals: int | None = None) -> list[str]:
     values : (n,) bool, integer or float array
     decimals : int or None
         Digits after the point; None for the shortest text that reads back as the same float64.
+    first_row : int
+        The number messages have for the first value.
 
     Raises
     ------
     StarError
-        If a value is nan or infinite; the first such row is named (1-based).
+        If a value is nan or infinite; the first such row is named.
     """
     array = np.asarray(values)
     if array.dtype.kind in "iub":
@@ -141,7 +144,7 @@ def number_column(values: Any, decimals: int | None = None) -> list[str]:
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise StarError(f"row {row + 1}: {array[row]} cannot be written in a STAR file")
+        raise StarError(f"row {first_row + row}: {array[row]} cannot be written in a STAR file")
     if decimals is None:
         return [repr(value) for value in array.tolist()]
     return [f"{value:.{decimals}f}" for value in array.tolist()]
@@ -171,16 +174,18 @@ def write_star(
     StarError
         A value cannot be written: nan, infinity, nothing, or text over several lines.
     """
-    parts = [f"# {comment}\n" for comment in comments]
-    for name, block in blocks.items():
-        try:
-            body = _list_lines(block) if isinstance(block, Mapping) else _loop_lines(block)
-        except StarError as error:
-            raise StarError(*(f"{path}: table data_{name}: {problem}" for problem in error.problems)) from None
-        if body:
-            parts.append(f"\n# version {version}\n\ndata_{name}\n\n{body} \n")
-    with replaced(path) as (temporary,):
-        temporary.write_bytes("".join(parts).encode("utf-8"))
+    with replaced(path) as (temporary,), open(temporary, "wb") as file:
+        file.write("".join(f"# {comment}\n" for comment in comments).encode("utf-8"))
+        for name, block in blocks.items():
+            if len(block) == 0 or len(block.keys()) == 0:
+                continue
+            file.write(f"\n# version {version}\n\ndata_{name}\n\n".encode())
+            try:
+                for part in [_list_lines(block)] if isinstance(block, Mapping) else _loop_parts(block):
+                    file.write(part.encode("utf-8"))
+            except StarError as error:
+                raise StarError(*(f"{path}: table data_{name}: {problem}" for problem in error.problems)) from None
+            file.write(b" \n")
 
 
 def _list_lines(block: Mapping[str, Any]) -> str:
@@ -194,25 +199,25 @@ def _list_lines(block: Mapping[str, Any]) -> str:
     return "".join(lines)
 
 
-def _loop_lines(table: pd.DataFrame) -> str:
-    """Return labels and rows of a loop; nothing for a table without rows."""
-    if len(table) == 0 or len(table.columns) == 0:
-        return ""
+def _loop_parts(table: pd.DataFrame) -> Iterator[str]:
+    """Yield labels, then rows of a loop, some at a time: as text a table is several times as large."""
     head = "".join(f"_{label} #{number} \n" for number, label in enumerate(table.columns, start=1))
-    columns, widths = [], []
-    for position, label in enumerate(table.columns):
-        column = table.iloc[:, position]
-        widths.append(_NUMBER_WIDTH if column.dtype.kind in "iufb" else _TEXT_WIDTH)
-        columns.append(_column_text(str(label), column))
-    row_of = (" ".join(f"%{width}s" for width in widths) + " \n").__mod__
-    return "loop_ \n" + head + "".join(map(row_of, zip(*columns, strict=True)))
+    yield "loop_ \n" + head
+    for first in range(0, len(table), _ROWS):
+        columns, widths = [], []
+        for position, label in enumerate(table.columns):
+            column = table.iloc[first : first + _ROWS, position]
+            widths.append(_NUMBER_WIDTH if column.dtype.kind in "iufb" else _TEXT_WIDTH)
+            columns.append(_column_text(str(label), column, first + 1))
+        row_of = (" ".join(f"%{width}s" for width in widths) + " \n").__mod__
+        yield "".join(map(row_of, zip(*columns, strict=True)))
 
 
-def _column_text(label: str, column: pd.Series) -> list[str]:
+def _column_text(label: str, column: pd.Series, first_row: int = 1) -> list[str]:
     """Return the cells of a column as they stand in the file."""
     try:
         if column.dtype.kind in "iufb":
-            return number_column(column.to_numpy())
+            return number_column(column.to_numpy(), first_row=first_row)
         cells = [value if isinstance(value, str) else number_column([value])[0] for value in column.tolist()]
     except StarError as error:
         raise StarError(*(f"{label}: {problem}" for problem in error.problems)) from None

@@ -18,6 +18,29 @@ def electron_wavelength_ang(voltage_kv: float) -> float:
     return 12.2643247 / np.sqrt(volts * (1 + 0.978466e-6 * volts))
 
 
+def half_turns(
+    defocus_u_ang: np.ndarray,
+    defocus_v_ang: np.ndarray,
+    defocus_angle_deg: np.ndarray,
+    voltage_kv: float,
+    spherical_aberration_mm: float,
+    amplitude_contrast: float,
+    phase_shift_deg: np.ndarray,
+) -> np.ndarray:
+    """Return gamma / pi of `ctf_values` for particles (n,): factors of kx**2, kx * ky, ky**2, |k|**4 and 1, (n, 5)."""
+    wavelength = float(electron_wavelength_ang(voltage_kv))
+    angle = np.deg2rad(defocus_angle_deg)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turns = np.empty((len(defocus_u_ang), 5))
+    turns[:, 0] = -wavelength * (defocus_u_ang * cos**2 + defocus_v_ang * sin**2)
+    turns[:, 1] = -2 * wavelength * cos * sin * (defocus_u_ang - defocus_v_ang)
+    turns[:, 2] = -wavelength * (defocus_u_ang * sin**2 + defocus_v_ang * cos**2)
+    turns[:, 3] = spherical_aberration_mm * 1e7 * wavelength**3 / 2
+    contrast_phase = math.atan2(amplitude_contrast, math.sqrt(1 - amplitude_contrast**2))
+    turns[:, 4] = -(phase_shift_deg / 180 + contrast_phase / math.pi)
+    return turns
+
+
 def ctf_values(
     kx_per_ang: Array,
     ky_per_ang: Array,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from . import backproject, significance, spectra
+from .ctf import transfer_functions
 from .fine import score_fine
 from .model_image import compare_models
 from .spectra import centre_images, gather, possible_rows, shell_power, weighted_images
 
 __all__ = [
     "add_groups", "centre_images", "compare_models", "gather", "possible_rows", "rotate", "rotate_back",
-    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
+    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "transfer_functions",
+    "weighted_images",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ bytes every time.
 
 from __future__ import annotations
 
+from .plain_ctf import transfer_functions
 from .plain_fine import score_fine
 from .plain_models import compare_models
 from .plain_significance import select_coarse
@@ -16,5 +17,6 @@ from .plain_sums import add_groups, rotate, rotate_back, subtract_models
 
 __all__ = [
     "add_groups", "centre_images", "compare_models", "gather", "possible_rows", "rotate", "rotate_back",
-    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
+    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "transfer_functions",
+    "weighted_images",
 ]  # fmt: skip

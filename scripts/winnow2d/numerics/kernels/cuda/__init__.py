@@ -9,14 +9,15 @@ No thread adds to a floating-point sum of another one, so the bytes never depend
 
 from __future__ import annotations
 
-from winnow2d.numerics.kernels.plain import gather, possible_rows, shell_power, subtract_models
+from winnow2d.numerics.kernels.plain import gather, possible_rows, shell_power, subtract_models, transfer_functions
 
 from . import pixels, poses
 from .trial import tried
 
 __all__ = [
     "add_groups", "centre_images", "compare_models", "gather", "possible_rows", "rotate", "rotate_back",
-    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "weighted_images",
+    "score_fine", "select_coarse", "shell_power", "shifted_rows", "subtract_models", "transfer_functions",
+    "weighted_images",
 ]  # fmt: skip
 
 add_groups = tried(poses.add_groups)
