@@ -147,6 +147,7 @@ def own_options(wildcards):
     item = round_of(wildcards)
     unread = {
         "stacks_root",
+        "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
         *(["grad_write_iter", "grad_em_iters"] if item.class2d.do_em else []),
     }

@@ -43,8 +43,8 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], n_thr
     if n_threads <= 1:
         yield from map(function, items)
         return
-    pool, function = _pool(n_threads), CLOCK.carried(function)
-    yield from _in_order([pool.submit(function, item) for item in items])
+    pool, carried = _pool(n_threads), CLOCK.carried(function)
+    yield from _in_order([pool.submit(carried, item) for item in items])
 
 
 def spread(
@@ -54,24 +54,27 @@ def spread(
 
     After an error no thread is at work.
     """
-    function = CLOCK.carried(function)
-    turns = [number % len(places) for number in range(len(items))]
+    turns, carried = [number % len(places) for number in range(len(items))], CLOCK.carried(function)
     yield from _in_order(
-        [_thread_of(turn).submit(function, places[turn], item) for turn, item in zip(turns, items, strict=True)]
+        [_thread_of(turn).submit(carried, places[turn], item) for turn, item in zip(turns, items, strict=True)]
     )
 
 
 def _in_order(begun: Sequence[Future[Result]]) -> Iterator[Result]:
-    """Yield results in their order; what is not wanted any more is not begun, or waited for."""
+    """Yield results in their order; what is not wanted any more is not begun, or waited for.
+
+    The time of waiting is no stage's.
+    """
     try:
         for one in begun:
-            with CLOCK.stage(None):  # the time of waiting is no stage's
+            with CLOCK.stage(None):
                 result = one.result()
             yield result
     finally:
         for one in begun:
             one.cancel()
-        wait(begun)
+        with CLOCK.stage(None):
+            wait(begun)
 
 
 def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Item]], None]:
