@@ -7,6 +7,7 @@ import pytest
 
 from winnow2d.engine.source import ImageSource
 from winnow2d.errors import ImageError
+from winnow2d.numerics.kernels.spectra import unusable
 
 
 class Stack:
@@ -80,3 +81,15 @@ def test_the_next_batch_is_fetched_while_one_is_worked_on(images):
 def test_a_stack_in_memory_has_nothing_to_fetch(images):
     source = ImageSource(Stack(images), 100, np.dtype(np.float32))
     source.will_read(np.array([1]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_unusable(rng, dtype):
+    images = rng.normal(size=(6, 8, 8)).astype(dtype)
+    images[1, 7, 7] = np.nan
+    images[2, 3, 0] = -np.inf
+    images[3] = 4.5
+    images[4] = 4.5
+    images[4, 7, 7] = 4.25
+    images[5] *= 1e30
+    assert unusable(images).tolist() == [False, True, True, True, False, False]

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from winnow2d.errors import ImageError
+from winnow2d.numerics.kernels.spectra import unusable
 
 from .stages import READ, stage
 
@@ -48,8 +49,7 @@ class ImageSource:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return images (n, y, x); an unusable one comes as NaN throughout, so that it has no weight anywhere."""
         images = self._stack.read(rows).astype(self._dtype, copy=False)
-        first = images[:, :1, :1]
-        broken = ~np.isfinite(images).all(axis=(1, 2)) | (images == first).all(axis=(1, 2))
+        broken = unusable(images)
         if broken.any():
             self.is_broken[rows[broken]] = True
             images = np.where(broken[:, None, None], self._dtype.type(np.nan), images)

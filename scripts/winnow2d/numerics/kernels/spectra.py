@@ -58,12 +58,40 @@ def gather(spectra, flat_index, sign):
 
 @compiled
 def shell_power(spectra, shell, n_shells):
-    """Return the power of half planes (n, p) per shell, (n, n_shells) float64."""
-    power = np.zeros((len(spectra), n_shells))
-    for i in range(len(spectra)):
-        for p in range(spectra.shape[1]):
-            power[i, shell[p]] += np.float64(spectra[i, p].real) ** 2 + np.float64(spectra[i, p].imag) ** 2
+    """Return the power of half planes (n, p) per shell, (n, n_shells) float64; `shell` (p,) ascends."""
+    n, n_px = spectra.shape
+    power = np.zeros((n, n_shells))
+    for i in range(n):
+        first = 0
+        while first < n_px:
+            last = first
+            while last < n_px and shell[last] == shell[first]:
+                last += 1
+            total = 0.0
+            for p in range(first, last):
+                total += np.float64(spectra[i, p].real) ** 2 + np.float64(spectra[i, p].imag) ** 2
+            power[i, shell[first]] += total
+            first = last
     return power
+
+
+@compiled
+def unusable(images):
+    """Return which images (n, y, x) hold a value that is not finite, or one value throughout."""
+    n, box_y, box_x = images.shape
+    found = np.zeros(n, np.bool_)
+    for i in range(n):
+        first, is_constant, total = images[i, 0, 0], True, images.dtype.type(0)
+        for y in range(box_y):
+            row, highest, lowest = images[i, y], first, first
+            for x in range(box_x):
+                total += row[x] * images.dtype.type(0)  # NaN as soon as one value is not finite
+            if is_constant:
+                for x in range(box_x):
+                    highest, lowest = max(highest, row[x]), min(lowest, row[x])
+                is_constant = highest == first and lowest == first
+        found[i] = is_constant or not np.isfinite(total)
+    return found
 
 
 @compiled
