@@ -8,7 +8,7 @@ from winnow2d.engine.accuracy import ANGLE_ERRORS_DEG, NOT_ESTIMATED, SHIFT_ERRO
 from winnow2d.numerics.grids import half_plane
 from winnow2d.numerics.kernels.backproject import rotate_one
 from winnow2d.numerics.projector import padded_spectra
-from winnow2d.numerics.rotation import rotation_table
+from winnow2d.numerics.rotation import GridView, rotation_table
 
 BOX = 32
 PLANE = half_plane(BOX)
@@ -106,3 +106,13 @@ def test_threads_change_nothing():
     one, two = (estimate(n_threads=n) for n in (1, 2))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_pixels_that_a_geometry_does_not_see_are_read_nowhere():
+    """Compiled loops check no index: what lies beyond the grid of the model is moved to its origin, without weight."""
+    plane, view = half_plane(16), GridView(16, (1.1, 0.0, 0.0, 1.1), 8, 8)
+    probe = Probe(0.0, np.ones(len(plane.kx)), plane, view, plane.shell, 1.0)
+    kx, ky, weight = probe.seen()
+    assert (weight == 0).any()
+    assert np.hypot(kx, ky).max() < 8.5  # one cell of the padded grid is to spare
+    assert not kx[weight == 0].any()

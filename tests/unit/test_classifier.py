@@ -10,6 +10,7 @@ from classified import N_PARTICLES, OPTIONS, classifier, differences, is_finite,
 from synthetic import PIXEL_SIZE_ANG, ParticleSet, make_particles, purity
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.iteration import iterate
+from winnow2d.errors import ImageError
 from winnow2d.formats.state import load_state, save_state
 from winnow2d.numerics.kernels.fine import score_fine
 from winnow2d.numerics.kernels.model_image import compare_models
@@ -95,7 +96,7 @@ def test_progress_is_told_in_particles(particles, monkeypatch):
     monkeypatch.setattr("winnow2d.engine.parallel.CHUNKS_PER_BATCH", 2)
     told = []
     classifier(particles).update(lambda done, total: told.append((done, total)))
-    assert told == [(64, N_PARTICLES), (128, N_PARTICLES), (N_PARTICLES, N_PARTICLES)]
+    assert told == [(128, N_PARTICLES), (N_PARTICLES, N_PARTICLES)]  # four chunks a thread
 
 
 # What changes nothing
@@ -216,3 +217,20 @@ def test_more_classes_than_kinds_stay_finite(particles):
     found = run(particles, 4, nr_classes=20)
     assert is_finite(found.model)
     assert found.model.references.shape == (20, 32, 32)
+
+
+def test_first_images_that_cannot_be_used_are_passed_over(particles):
+    """A whole first chunk of them, too."""
+    images = particles.images.copy()
+    images[:32] = 1.0
+    started = classifier(replace(particles, images=images))
+    with pytest.raises(ImageError, match="32 of"):  # too many of them end the run, in words
+        started.update()
+    assert is_finite(started.iteration.model)
+
+
+def test_every_class_has_a_first_image(particles, monkeypatch):
+    """More classes than images that the noise is estimated from."""
+    monkeypatch.setattr("winnow2d.engine.classify.IMAGES_PER_OPTICS_GROUP", 10)
+    first = classifier(particles, nr_classes=50).iteration
+    assert (np.abs(first.model.references).max(axis=(1, 2)) > 0).all()

@@ -62,3 +62,13 @@ def test_centres_that_are_all_nought_need_one_row(mix_units, limit):
     np.testing.assert_allclose(np.broadcast_to(one, each.shape), each, rtol=1e-12)
     pdf = np.array([0.2, 0.3, 0.5])
     np.testing.assert_allclose(pose_log_prior(one, pdf), pose_log_prior(each, pdf), rtol=1e-12)
+
+
+def test_a_particle_far_from_its_pick_keeps_a_finite_prior():
+    """Forty standard deviations away exp() of the log prior is 0: its logarithm must not be taken."""
+    offset = np.array([[45.0, 0.0], [0.0, 0.0]])
+    log = offset_log_prior(offset, np.array([[0.0, 0.0], [1.0, 0.0]]), np.zeros((2, 2)), 1.4, 4.0, False, 5.0)
+    found = pose_log_prior(log, np.array([0.5, 0.5]))
+    assert np.isfinite(found).any(axis=(1, 2)).all()
+    assert not np.isnan(found).any()
+    assert not np.isposinf(found).any()

@@ -43,9 +43,10 @@ def test_live_classes_are_left_alone(references, rng):
     np.testing.assert_array_equal(shares, share)
 
 
-def test_a_lost_class_comes_back_in_em(caplog):
+def test_a_lost_class_comes_back_in_em(caplog, monkeypatch):
     """One class starts as an image of nothing; RELION's rules keep it dead to the end."""
     particles = make_particles(k=3, n=240, box=32, snr=0.3, seed=1)
+    monkeypatch.setattr("winnow2d.engine.model_update.SPLITTING_ITERATIONS", range(1, 9))
     live = {}
     for rules in ("none", "relion"):
         run = classifier(particles, own=OwnOptions(random_seed=7, compatibility=rules), nr_classes=3)
@@ -62,3 +63,20 @@ def test_a_lost_class_comes_back_in_em(caplog):
             assert purity(found, particles.truth.class_index) > 0.9
     assert live == {"none": 3, "relion": 2}
     assert OPTIONS.n_iterations == run.iteration.number
+
+
+def test_the_total_decides_nothing():
+    """A run that is continued is the unbroken one: classes are split by the iteration's number, not by what is left."""
+    particles = make_particles(k=3, n=240, box=32, snr=0.3, seed=1)
+
+    def after(total, until, first=None):
+        run = classifier(particles, own=OwnOptions(random_seed=7), iteration=first, nr_classes=3, nr_iter_em=total)
+        if first is None:
+            run.iteration.model.references[1] = 0
+        while run.iteration.number < until:
+            run.update()
+        return run.iteration
+
+    continued, unbroken = after(8, 8, after(4, 4)), after(8, 8)
+    assert continued.model.references.tobytes() == unbroken.model.references.tobytes()
+    np.testing.assert_array_equal(continued.particles.class_index, unbroken.particles.class_index)

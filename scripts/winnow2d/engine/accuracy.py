@@ -66,8 +66,9 @@ class Probe:
         kx, ky = self.plane.kx[:n_px].astype(np.float64), self.plane.ky[:n_px].astype(np.float64)
         if self.view is None:
             return kx, ky, self.weight
-        weight = np.where(self.view.sees(kx, ky, False), self.weight, 0.0)
-        return *self.view.seen_at(kx, ky), weight
+        is_seen = self.view.sees(kx, ky, False)
+        x, y = self.view.seen_at(kx, ky)
+        return np.where(is_seen, x, 0.0), np.where(is_seen, y, 0.0), np.where(is_seen, self.weight, 0.0)
 
 
 def expected_accuracies(

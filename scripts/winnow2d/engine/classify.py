@@ -162,19 +162,32 @@ class Classifier:
             for part in chunks(rows):
                 self._look_at(part, self.geometries[self.geometry_of_optics[g]], estimate, averages)
             noise.append(estimate)
+        self._fill(averages)
         references = averages.references(self.mask, self.class2d.particle_diameter / self.pixel_size_ang)
         if not np.isfinite(references).all() or not any(estimate.n_images for estimate in noise):
             raise ImageError("None of the first images can be used: all hold NaN or infinite pixels")
         return self._iteration_zero(references, self._first_noise(noise))
 
-    def _look_at(self, rows: np.ndarray, geometry: Geometry, noise: NoiseEstimate, averages: FirstAverages) -> None:
-        """Add images of one optics group to its noise and to the first averages."""
+    def _fill(self, averages: FirstAverages) -> None:
+        """Go on until every class has an image: there may be more classes than images the noise is estimated from."""
+        for g in range(len(self.optics)):
+            rows = np.flatnonzero(self._particles.optics_group == g)[IMAGES_PER_OPTICS_GROUP:]
+            for part in chunks(rows):
+                if averages.n_images >= self.class2d.nr_classes:
+                    return
+                self._look_at(part, self.geometries[self.geometry_of_optics[g]], None, averages)
+
+    def _look_at(
+        self, rows: np.ndarray, geometry: Geometry, noise: NoiseEstimate | None, averages: FirstAverages
+    ) -> None:
+        """Add images of one optics group to its noise, unless that is done, and to the first averages."""
         images = self.images.read(rows)
         usable = np.isfinite(images).all(axis=(1, 2))
         images, rows = images[usable], rows[usable]
-        noise.add(masked(images, geometry.mask) if self.class2d.do_zero_mask else images)
         if not len(rows):
             return
+        if noise is not None:
+            noise.add(masked(images, geometry.mask) if self.class2d.do_zero_mask else images)
         spectra = half_plane_spectra(images.astype(np.float64), geometry.plane)
         phases = self.transfer.phases(self._particles.optics_group[rows], geometry.plane)
         if phases is not None:

@@ -50,10 +50,11 @@ def evaluated(
     """
     views = _views_of(run.workers, view)
     done = 0
-    run.images.will_read(rows[: run.chunk_size * parallel.CHUNKS_PER_BATCH])
+    n_chunks = parallel.batch_chunks(max(run.n_threads, len(run.workers)))
+    run.images.will_read(rows[: run.chunk_size * n_chunks])
     while done < len(rows):
         size = run.chunk_size
-        end = done + size * parallel.CHUNKS_PER_BATCH
+        end = done + size * n_chunks
         batch = chunks(rows[done:end], size)
         run.images.will_read(rows[end : 2 * end - done])  # while this batch is worked on
         try:

@@ -94,7 +94,7 @@ class FirstAverages:
         rows, columns = padded_shape(plane.box_px)
         self._data = np.zeros((n_classes, rows * columns), np.complex128)
         self._weight = np.zeros(self._data.shape)
-        self._n = 0
+        self.n_images = 0
 
     def add(
         self,
@@ -121,12 +121,12 @@ class FirstAverages:
         psi = self._rng.uniform(0, 360, len(spectra))
         for spectrum, transfer, factor, angle in zip(spectra, ctf, factors, psi, strict=True):
             table = rotation_table(plane, n_px, np.array([angle]), np.dtype(np.float64), view=view, is_back=True)
-            value, k = spectrum[:n_px] * factor[:n_px], self._n % self._n_classes
+            value, k = spectrum[:n_px] * factor[:n_px], self.n_images % self._n_classes
             rotate_back_one(
                 value.real[None].copy(), value.imag[None].copy(), (factor * transfer)[None, :n_px].copy(),
                 table.index, table.fraction, table.sign, self._data[k], self._weight[k],
             )  # fmt: skip
-            self._n += 1
+            self.n_images += 1
 
     def references(self, mask: np.ndarray, particle_diameter_px: float) -> np.ndarray:
         """Return the first references (k, y, x): averages turned into random blobs, smooth and masked."""

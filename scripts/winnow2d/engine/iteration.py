@@ -224,7 +224,8 @@ def expectation_over(
                 in_model = view.geometry.in_model_units(result)
                 add_chunk_parameters(sums, in_model, source.optics_group[part], source.group_index[part])
                 if ctf2 is not None:
-                    add_rows(view.ctf2[None], np.zeros(len(part), np.int64), view.geometry.summed(ctf2))
+                    weighed = view.geometry.summed(ctf2[result.is_weighed])
+                    add_rows(view.ctf2[None], np.zeros(len(weighed), np.int64), weighed)
                 done += len(part)
             add_batch(view.sums, [chunk for _, (chunk, _) in batch], view.compared, run.n_threads)
             progress(done, len(rows))

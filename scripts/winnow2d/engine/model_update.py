@@ -15,7 +15,7 @@ from .accuracy import NOT_ESTIMATED
 from .gradient_step import Step, Stepped, take_step
 from .masking import flattened
 from .projections import Projections
-from .recovery import SETTLING_ITERATIONS, split_largest
+from .recovery import SPLITTING_ITERATIONS, split_largest
 from .schedule import next_resolution_shell
 from .stages import M_STEP, stage
 from .sums import Sums
@@ -50,8 +50,8 @@ def maximise(
 
 def _with_lost_classes(run: Classifier, number: int, references: np.ndarray, model: Model) -> Model:
     """Return the model after EM, in which a class about to be lost is half of the largest."""
-    is_settling = number > run.class2d.n_iterations - SETTLING_ITERATIONS
-    if run.keeps_quirks or is_settling or model.n_classes == 1:
+    may_split = run.class2d.do_em and number in SPLITTING_ITERATIONS and model.n_classes > 1
+    if run.keeps_quirks or not may_split:
         return model
     rng, shell = run.rng(_SPLIT, number), max(model.resolution_shell // 2, 2)
     references, share, n_split = split_largest(references, model.pdf_class, run.mask, shell, rng)

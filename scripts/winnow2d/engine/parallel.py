@@ -15,7 +15,8 @@ from .stages import CLOCK
 CHUNK = 32  # particles evaluated together, on the host a multiple of the smallest: then no byte depends on it
 SMALLEST_CHUNK = 16  # particles of one dense product, whose shape decides its bytes: never a setting
 DEVICE_CHUNK = 256  # particles evaluated together on a GPU, which is slow at many small pieces
-CHUNKS_PER_BATCH = 16  # chunks held in memory at a time
+CHUNKS_PER_BATCH = 16  # chunks held in memory at a time, at least
+_CHUNKS_PER_THREAD = 4  # in a batch, so that threads seldom wait for its end
 _PARTS_PER_THREAD = 4  # of the work of `for_each`, so that a slow part holds up little
 
 Item = TypeVar("Item")
@@ -103,3 +104,8 @@ def one_blas_thread() -> threadpool_limits:
 def chunks(rows: np.ndarray, size: int = CHUNK) -> list[np.ndarray]:
     """Return consecutive chunks of particle rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def batch_chunks(n_threads: int) -> int:
+    """Return how many chunks are evaluated before their back-projections are added."""
+    return max(CHUNKS_PER_BATCH, _CHUNKS_PER_THREAD * n_threads)

@@ -59,12 +59,12 @@ def pose_log_prior(offset_log: np.ndarray, pdf_class: np.ndarray) -> np.ndarray:
 
     Dividing by the means changes no posterior; with it the log-likelihoods are those RELION writes.
     """
-    offset_pdf = np.exp(offset_log)
-    mean = offset_pdf.mean(axis=(1, 2), keepdims=True)
+    highest = offset_log.max(axis=(1, 2), keepdims=True)  # far offsets have logarithms that exp() takes for 0
+    log_mean = highest + np.log(np.exp(offset_log - highest).mean(axis=(1, 2), keepdims=True))
     usable = (pdf_class > 0).astype(bool)
     with np.errstate(divide="ignore"):
         class_log = np.where(usable, np.log(pdf_class), NEVER) - np.log(pdf_class.mean())
-        return offset_log - np.log(mean) + class_log[None, :, None]
+        return offset_log - log_mean + class_log[None, :, None]
 
 
 def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:

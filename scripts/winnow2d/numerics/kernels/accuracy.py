@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from winnow2d.numerics.rotation import PAD
+
 from .compiled import compiled, inlined
 
 _STRIDE = 4  # errors looked at first; those between only where the evidence passes the border
@@ -14,7 +16,7 @@ def _rotate(padded, shape, kx, ky, n_px, cos, sin, out):
     """Write a padded half spectrum, bilinearly interpolated at pad * R(psi) k, to `out` (2, p)."""
     rows, columns = shape
     for p in range(n_px):
-        x, y = 2 * (cos * kx[p] - sin * ky[p]), 2 * (sin * kx[p] + cos * ky[p])
+        x, y = PAD * (cos * kx[p] - sin * ky[p]), PAD * (sin * kx[p] + cos * ky[p])
         sign = 1.0
         if x < 0:
             x, y, sign = -x, -y, -1.0
@@ -48,7 +50,7 @@ def first_decisive_angle(padded, shape, kx, ky, weight, psi_deg, errors_deg, dec
     ----------
     padded : (m,) complex array
         Padded half spectrum of one class, flattened from `shape` (2 N, N + 2).
-    kx, ky : (p,) arrays; weight : (p,) array
+    kx, ky : (p,) arrays, within the padded grid at any angle: there are no checks; weight : (p,) array
         CTF**2 / sigma2.
     errors_deg : (e,) ascending array; the last one counts as decisive
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,38 @@ import numba
 # folder has a cache of its own. Beside the sources, or in the user's cache if these are not to be written.
 _SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 _STATE = hashlib.sha256(b"\0".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
-_HERE = Path(__file__).parent / "__pycache__"
-_CACHE = _HERE if os.access(_HERE if _HERE.exists() else _HERE.parent, os.W_OK) else Path.home() / ".cache" / "winnow2d"
-if not os.environ.get("NUMBA_CACHE_DIR"):
-    setattr(numba.config, "CACHE_DIR", str(_CACHE / f"compiled-{_STATE}"))  # noqa: B010 (it has no declared type)
+
+
+def _candidates() -> Iterator[Path]:
+    """Yield folders for what is compiled, the best first."""
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(named)
+    yield Path(__file__).parent / "__pycache__"
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(named) / "winnow2d"
+    with suppress(RuntimeError):  # there may be no home
+        yield Path.home() / ".cache" / "winnow2d"
+
+
+def _writable_cache() -> Path | None:
+    """Return the first folder that can be written, made if need be; None if there is none."""
+    for folder in _candidates():
+        cache = folder / f"compiled-{_STATE}"
+        with suppress(OSError):
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=cache):
+                return cache
+    return None
+
+
+_CACHE = _writable_cache()
+if _CACHE is None:
+    logging.getLogger(__name__).warning(
+        "No folder can be written that keeps what is compiled, so every job compiles for about 15 s; "
+        "name one in NUMBA_CACHE_DIR"
+    )
+else:
+    setattr(numba.config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (it has no declared type)
 
 _FREE = {"reassoc", "contract", "nsz"}
 _OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy")
@@ -25,7 +56,7 @@ _OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy")
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the compiled function; infinities and NaNs keep their meaning."""
-    return numba.njit(cache=True, fastmath=_FREE, **_OPTIONS)(function)
+    return numba.njit(cache=_CACHE is not None, fastmath=_FREE, **_OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,4 +73,4 @@ def without_nan(function: Callable[..., Any]) -> Callable[..., Any]:
 
     It is compiled for itself, so it must hold nothing that rounding could tell apart.
     """
-    return numba.njit(cache=True, fastmath=_FREE | {"nnan"}, **_OPTIONS)(function)
+    return numba.njit(cache=_CACHE is not None, fastmath=_FREE | {"nnan"}, **_OPTIONS)(function)

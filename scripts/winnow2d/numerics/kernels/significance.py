@@ -85,7 +85,7 @@ def _tops(s1, s2, shift, offset, log_prior, scale, two_fold, tops):
     return best
 
 
-@without_nan
+@inlined
 def _total(s1, s2, shift, offset, log_prior, scale, two_fold, log_span, best, tops):
     """Return the sum of the weights relative to the best, and how many they are.
 
