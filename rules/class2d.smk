@@ -25,9 +25,10 @@ rule class2d:
     resources:
         mem_mb=8000,
         gpu=0,  # a profile's set-resources gives one
-        # these three change no result, and a changed resource runs nothing again
+        # a changed resource runs nothing again: the device changes the last digits of a result, the others none
         device=lambda wildcards: round_of(wildcards).own.device,
         keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,
+        grad_write_iter=written_every,
         compute=compute_options,
     params:
         options=class2d_options,

@@ -16,7 +16,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
-from winnow2d.errors import ConfigError, JobError
+from winnow2d.errors import ConfigError, JobError, StarError
+from winnow2d.formats.cells import number_of
+from winnow2d.formats.optimiser_star import TABLE
+from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
 from winnow2d.options import Class2DOptions
 
@@ -85,29 +88,48 @@ def of_all_rounds(name):
     return [last_iteration(item.number, name) for item in CONFIG.rounds]
 
 
-def check_continuations():
-    """Refuse, before anything runs, to go on from an optimiser file that is not there."""
-    problems = [
-        f"class2d.fn_cont: {item.class2d.fn_cont} does not exist (round {item.number}); give the path of a "
-        "run_itNNN_optimiser.star, relative to the project directory"
-        for item in CONFIG.rounds
-        if item.class2d.fn_cont and not Path(item.class2d.fn_cont).is_file()
-    ]
+def fault_of_continued(item, path):
+    """Return why a round cannot go on from an optimiser file; nothing if it can."""
+    if not path.is_file():
+        return "does not exist; give the path of a run_itNNN_optimiser.star, relative to the project directory"
+    try:
+        general = read_star(path)[TABLE]
+        done = int(number_of(general, "rlnCurrentIteration", where=str(path)))
+    except (StarError, KeyError, OSError, ValueError, OverflowError):
+        return f"has no rlnCurrentIteration in a table {TABLE}; give the path of a run_itNNN_optimiser.star"
+    total = item.class2d.n_iterations
+    if done >= total:
+        key = "nr_iter_em" if item.class2d.do_em else "nr_iter_grad"
+        return (
+            f"is at iteration {done}, and class2d.{key}: {total} counts all iterations, also those already done; "
+            f"give more than {done}"
+        )
+    if path.resolve() in {Path(planned).resolve() for planned in of_all_rounds("optimiser.star")}:
+        return "is what this project itself is to write, and would be removed first; go on from an earlier iteration"
+    return ""
+
+
+def checksums_of_continued():
+    """Return round number -> checksum of the optimiser file it goes on from; refuse one it cannot go on from.
+
+    To be asked before anything runs: Snakemake removes declared outputs before a script could refuse. The file is
+    no input of the rule: one of our own jobs would be taken for an output of the same rule, and the job would wait
+    for itself.
+    """
+    paths = {item.number: Path(item.class2d.fn_cont) for item in CONFIG.rounds if item.class2d.fn_cont}
+    faults = {number: fault_of_continued(CONFIG.rounds[number - 1], path) for number, path in paths.items()}
+    problems = [f"class2d.fn_cont: {paths[number]} (round {number}) {text}" for number, text in faults.items() if text]
     if problems:
         raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in problems])
+    return {number: hashlib.sha256(path.read_bytes()).hexdigest() for number, path in paths.items()}
 
 
-check_continuations()
+CONTINUED = checksums_of_continued()
 
 
 def checksum_of_continued(wildcards):
-    """Return the checksum of the optimiser file a round goes on from.
-
-    It is no input of the rule: a file of one of our own jobs would be taken for an output of the same rule, and
-    the job would wait for itself.
-    """
-    path = round_of(wildcards).class2d.fn_cont
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    """Return the checksum of the optimiser file a round goes on from."""
+    return CONTINUED.get(round_of(wildcards).number, "")
 
 
 def class2d_options(wildcards):
@@ -122,6 +144,12 @@ def compute_options(wildcards):
     default = Class2DOptions()
     names = [name for name in without_result(Class2DOptions) if values[name] != getattr(default, name)]
     return json.dumps({name: values[name] for name in names})
+
+
+def written_every(wildcards):
+    """Return of how many VDAM iterations one is written; 0 for EM, which writes all."""
+    item = round_of(wildcards)
+    return 0 if item.class2d.do_em else item.own.grad_write_iter
 
 
 def diameter_of_round(wildcards):
@@ -149,7 +177,7 @@ def own_options(wildcards):
         "stacks_root",
         "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
-        *(["grad_write_iter", "grad_em_iters"] if item.class2d.do_em else []),
+        *(["grad_em_iters"] if item.class2d.do_em else []),
     }
     return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from winnow2d import __version__, runner
-from winnow2d.devices import n_gpus, with_gpu
+from winnow2d.devices import with_gpu
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.continuing import continued
 from winnow2d.engine.stages import CLOCK, FILES, lines, stage
@@ -62,6 +62,7 @@ class Task:
     own: OwnOptions
     first: Iteration | None
     files: tuple[Path, ...]  # of which the content decides the iterations
+    n_gpus: int = 1  # that share the work, where it is done on GPUs
 
     def is_own(self, job: runner.Job) -> bool:
         """Return whether the job goes on from an iteration of its own, as RELION continues a job in its directory."""
@@ -79,7 +80,7 @@ def read_task(job: runner.Job) -> Task:
     options, found = job.options, getattr(job.inputs, "particles", None)
     if options.do_em == options.do_grad:
         raise ConfigError(f"class2d: do_em and do_grad are both {'on' if options.do_em else 'off'}; choose one.")
-    own = with_gpu(options, job.own)
+    own, n_gpus = with_gpu(options, job.own)
     if unused := unused_of(options):
         logger.info("Without effect here: %s", ", ".join(unused))
     table = None if found is None else sort_by_micrograph(read_particle_table(found))
@@ -87,14 +88,14 @@ def read_task(job: runner.Job) -> Task:
     if not options.fn_cont:
         if table is None:
             raise ConfigError("class2d: neither fn_img (particles) nor fn_cont (an optimiser file) is given")
-        return Task(table, options, own, None, files)
+        return Task(table, options, own, None, files, n_gpus)
     start = read_start(job.inputs.continued, table, str(found))
     for name, value in start.kept.items():
         if getattr(options, name) != value:
             logger.info("class2d.%s: %s, as in %s, not %s", name, value, options.fn_cont, getattr(options, name))
     options = dataclasses.replace(options, **start.kept)
     first = continued(start.iteration, options, options.fn_cont)
-    return Task(start.table, options, own, first, (*files, *start.files))
+    return Task(start.table, options, own, first, (*files, *start.files), n_gpus)
 
 
 def state_mark(task: Task) -> str:
@@ -191,7 +192,7 @@ def main() -> None:
         mark, total = state_mark(task), task.options.n_iterations
         first, n_own = newest_state(job, task, mark)
         run = Classifier(
-            stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=n_gpus()
+            stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=task.n_gpus
         )
         remove_iterations_after(job.stem("run"), n_own)  # left by another run
         if first is not None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from winnow2d import devices
 from winnow2d.errors import ConfigError
 from winnow2d.intake.rounds import misfits, planned
 from winnow2d.option_values import fault_of
@@ -223,9 +224,9 @@ class _Check:
                     self.problem(f"{place}: own.{key}: belongs to the whole project; say it under own: at top level.")
         preset = {key: value for key, value in PRESETS[merged["own"].preset].items() if key not in given}
         merged["class2d"] = dataclasses.replace(merged["class2d"], **preset)
+        for fault in devices.faults(merged["class2d"], merged["own"]):
+            self.problem(f"{place}: {fault}.")
         if merged["class2d"].use_gpu:
-            if merged["own"].device == "cpu":
-                self.problem(f"{place}: class2d.use_gpu: Yes contradicts own.device: cpu; say one of them.")
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         self._algorithm(place, difference, result.class2d)

@@ -1,4 +1,4 @@
-"""Which GPUs a job runs on, by RELION's fields `use_gpu` and `gpu_ids`."""
+"""Which GPUs a job runs on, by RELION's fields `use_gpu` and `gpu_ids`, and by `own.device`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, MutableMapping
+from itertools import takewhile
 
 from winnow2d.errors import ConfigError
 from winnow2d.options import Class2DOptions, OwnOptions
@@ -31,40 +32,69 @@ def gpu_numbers(gpu_ids: str) -> list[int]:
     return [int(number) for number in re.split("[:,]", text)]
 
 
+def faults(options: Class2DOptions, own: OwnOptions) -> list[str]:
+    """Return what is wrong with the options on any machine."""
+    found: list[str] = []
+    try:
+        gpu_numbers(options.gpu_ids)
+    except ConfigError as error:
+        found += error.problems
+    if options.use_gpu and own.device == "cpu":
+        found.append("class2d.use_gpu: Yes contradicts own.device: cpu; say one of them")
+    return found
+
+
 def with_gpu(
     options: Class2DOptions, own: OwnOptions, environment: MutableMapping[str, str] = os.environ
-) -> OwnOptions:
-    """Return the options of ours with the device that `use_gpu` asks for, and show the process the named GPUs alone.
+) -> tuple[OwnOptions, int]:
+    """Return the options of ours with the device that `use_gpu` asks for, and how many GPUs may share the job.
+
+    The process is shown the GPUs alone that `gpu_ids` names; where it names none, one works, however many there are.
 
     To be called before anything runs on a device. RELION's list has a GPU once for every process and thread; here
-    each works once. Numbers count within the devices that the queue has given to the job.
+    each works once. Numbers count within the devices that the queue has given to the job. With `own.device: auto`
+    and without `use_gpu`, what cannot be had is told and left to the choice of the device.
 
     Raises
     ------
     ConfigError
-        A device is not among those, `gpu_ids` cannot be read, or `own.device` is cpu.
+        `gpu_ids` cannot be read, a device is not among those given, no device is given, or `own.device` is cpu.
     """
-    if not options.use_gpu:
-        return own
+    if problems := faults(options, own):
+        raise ConfigError(*problems)
     if own.device == "cpu":
-        raise ConfigError("class2d.use_gpu: Yes contradicts own.device: cpu; say one of them")
-    numbers = list(dict.fromkeys(gpu_numbers(options.gpu_ids)))
-    if numbers:
-        given = _named(environment)
-        if given and max(numbers) >= len(given):
-            raise ConfigError(f"class2d.gpu_ids: GPU {max(numbers)} is not among the {len(given)} given to the job")
-        environment[VISIBLE] = ",".join(given[number] if given else str(number) for number in numbers)
-        logger.info("GPU %s (%s=%s)", ", ".join(map(str, numbers)), VISIBLE, environment[VISIBLE])
-    return dataclasses.replace(own, device="gpu")
+        return own, 1
+    own = dataclasses.replace(own, device="gpu") if options.use_gpu else own
+    numbers, given = list(dict.fromkeys(gpu_numbers(options.gpu_ids))), _given(environment)
+    problem = _problem(numbers, given)
+    if problem and own.device == "gpu":
+        raise ConfigError(problem)
+    if problem or not numbers:
+        if numbers:
+            logger.warning("%s. class2d.gpu_ids is left out of account, as own.device is auto", problem)
+        return own, 1
+    environment[VISIBLE] = ",".join(str(number) if given is None else given[number] for number in numbers)
+    logger.info("GPU %s (%s=%s)", ", ".join(map(str, numbers)), VISIBLE, environment[VISIBLE])
+    return own, len(numbers)
 
 
-def n_gpus(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many GPUs share a job: those that `gpu_ids`, or else the queue, has named; one where nobody did.
+def _given(environment: Mapping[str, str]) -> list[str] | None:
+    """Return the devices that the queue has given to the job; None where it has said nothing."""
+    text = environment.get(VISIBLE)
+    if text is None:
+        return None
+    return list(takewhile(lambda name: name not in ("", "-1"), text.replace(" ", "").split(",")))  # as CUDA reads it
 
-    To be asked after `with_gpu`.
-    """
-    return max(len(_named(environment)), 1)
 
-
-def _named(environment: Mapping[str, str]) -> list[str]:
-    return [name for name in environment.get(VISIBLE, "").split(",") if name]
+def _problem(numbers: list[int], given: list[str] | None) -> str:
+    """Return why the GPUs cannot be had; nothing where they can, as far as the environment tells."""
+    if given is None:
+        return ""
+    if not given:
+        return (
+            f"a GPU is asked for (class2d.use_gpu, class2d.gpu_ids or own.device), but {VISIBLE} names none: the "
+            "job was given none. Ask the queue for one, or say use_gpu: No and own.device: cpu"
+        )
+    if numbers and max(numbers) >= len(given):
+        return f"class2d.gpu_ids: GPU {max(numbers)} is not among the {len(given)} given to the job"
+    return ""

@@ -18,9 +18,10 @@ from winnow2d.formats.jobs import JobFile
 from winnow2d.formats.star import read_star
 from winnow2d.options import OwnOptions
 
-# Options of ours that change no result: a rule hands them over as resources, of which a change reruns nothing.
-AS_RESOURCES = ("device", "keep_iterations")
-COMPUTE = "compute"  # likewise, a resource with RELION's options of that kind, as JSON
+# Options of ours that start nothing anew: a rule hands them over as resources, of which a change reruns nothing.
+# None changes what the last iteration is, but for the last digits, in which devices differ.
+AS_RESOURCES = ("device", "keep_iterations", "grad_write_iter")
+COMPUTE = "compute"  # likewise, a resource with the options of RELION on how to compute, as JSON
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
     directory = _directory_of(outputs, spec)
     options, own = params.pop("options", {}), params.pop("own", {})
     options = {**options, **json.loads(getattr(snakemake, "resources", {}).get(COMPUTE, "{}"))}
-    own = own | {name: value for name, value in getattr(snakemake, "resources", {}).items() if name in AS_RESOURCES}
+    resources = getattr(snakemake, "resources", {}).items()
+    own = own | {name: value for name, value in resources if name in AS_RESOURCES and value}  # 0: nothing reads it
     where = f"rule {getattr(snakemake, 'rule', directory)}"
     kind = spec.options_type
     job = JobFile(

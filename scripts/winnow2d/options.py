@@ -97,7 +97,7 @@ class Class2DOptions(RunOptions):
     scratch_dir: str = option("", "Copy particles to scratch directory", "Compute", unused=_IO)
     do_combine_thru_disc: bool = option(False, "Combine iterations through disc?", "Compute", unused=_IO)
     use_gpu: bool = option(False, "Use GPU acceleration? (own.device: gpu)", "Compute")
-    gpu_ids: str = option("", "Which GPUs to use (0:1 or 0,1)", "Compute")
+    gpu_ids: str = option("", "Which GPUs to use (0:1 or 0,1), unless own.device is cpu; none named: one", "Compute")
     nr_mpi: int = option(1, "Number of MPI procs", "Running", unused=_PROFILE)
     nr_threads: int = option(1, "Number of threads", "Running", unused=_PROFILE)
 

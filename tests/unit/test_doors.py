@@ -35,10 +35,12 @@ def rule(own, resources):
 
 
 def test_where_a_job_runs_and_what_it_keeps_come_as_resources():
-    given = rule({"random_seed": 3}, {"mem_mb": 100, "device": "cpu", "keep_iterations": "last"})
-    job = doors.read_request(given, CLASS2D).job
-    assert job.own == OwnOptions(random_seed=3, device="cpu", keep_iterations="last")
-    assert job.own_names == ("device", "keep_iterations", "random_seed")
+    resources = {"mem_mb": 100, "device": "cpu", "keep_iterations": "last", "grad_write_iter": 2}
+    job = doors.read_request(rule({"random_seed": 3}, resources), CLASS2D).job
+    assert job.own == OwnOptions(random_seed=3, device="cpu", keep_iterations="last", grad_write_iter=2)
+    assert job.own_names == ("device", "grad_write_iter", "keep_iterations", "random_seed")
+    of_em = doors.read_request(rule({"random_seed": 3}, resources | {"grad_write_iter": 0}), CLASS2D).job
+    assert of_em.own_names == ("device", "keep_iterations", "random_seed")
 
 
 def test_another_kind_of_job_is_named_before_its_options_are_read(project, monkeypatch):

@@ -123,6 +123,12 @@ def test_pixel_size_must_be_positive(table, cell):
     assert "above 0 A" in only_error(table)
 
 
+@pytest.mark.parametrize("cell", ["-1.5", "-1", "1", "2"])
+def test_amplitude_contrast_is_the_sine_of_an_angle(table, cell):
+    table.optics["rlnAmplitudeContrast"] = cell
+    assert "expected a fraction between -1 and 1" in only_error(table)
+
+
 @pytest.mark.parametrize("cell", ["15", "0", "big"])
 def test_image_size_must_be_even(table, cell):
     table.optics["rlnImageSize"] = cell

@@ -8,9 +8,11 @@ import mrcfile
 import numpy as np
 import pytest
 
+from winnow2d.engine import vdam_schedule
 from winnow2d.errors import ImageError, StarError
 from winnow2d.formats.moments import read_moments, write_first_moments, write_second_moments
 from winnow2d.formats.mrc import write_stack
+from winnow2d.formats.optimiser_star import FINAL_FRACTION
 from winnow2d.formats.particles import read_particle_table
 from winnow2d.formats.refinement import read_class_table, read_iteration, remove_iteration, write_iteration
 from winnow2d.formats.star import read_star
@@ -112,10 +114,9 @@ def test_moments_that_are_not_finite_are_not_written(project):
 # As files of an iteration
 
 
-def write_vdam(number, **changes):
+def write_vdam(number, own=OwnOptions(compatibility="relion"), **changes):  # noqa: B008 (frozen)
     iteration = replace(read_iteration(f"{STEM}_it{number:03d}_optimiser.star"), **changes)
     table = read_particle_table(f"{STEM}_it{number:03d}_data.star")
-    own = OwnOptions(compatibility="relion")  # without EM iterations at the end
     write_iteration("Class2D/job011/run", iteration, table, OPTIONS, own, "command")
     return iteration
 
@@ -135,6 +136,18 @@ def test_an_iteration_comes_back_with_its_moments(project):
         assert int(optimiser[label]) == int(expected[label]), label
     for label in ("rlnGradCurrentStepsize", "rlnSgdMuFactor", "rlnSgdClassInactivityThreshold"):
         assert float(optimiser[label]) == pytest.approx(float(expected[label]), abs=1e-6), label
+
+
+@pytest.mark.parametrize(
+    ("total", "asked", "compatibility", "n_em"),
+    [(12, 5, "none", 2), (12, 1, "none", 1), (200, 5, "none", 5), (3, 5, "none", 0), (200, 5, "relion", 0)],
+)
+def test_as_many_em_iterations_are_told_as_there_are(project, total, asked, compatibility, n_em):
+    write_vdam(3, OwnOptions(grad_em_iters=asked, compatibility=compatibility), total=total)
+    optimiser = read_star("Class2D/job011/run_it003_optimiser.star")["optimiser_general"].iloc[0]
+    assert int(optimiser["rlnGradEmIters"]) == n_em
+    assert n_em in (0, asked, vdam_schedule.phases(total).final)
+    assert FINAL_FRACTION == vdam_schedule.FINAL_FRACTION
 
 
 def test_the_model_file_names_the_moments(project):

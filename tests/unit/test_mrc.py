@@ -1,5 +1,6 @@
 """Stacks: RELION's header, images by name, damage refused."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -176,3 +177,39 @@ def test_images_are_asked_for_before_they_are_read(tmp_path, rng, monkeypatch):
     assert asked == [(1024, 6 * 65536), (1024 + 30 * 65536, 65536)]
     with pytest.raises(ImageError, match="no such file"):
         stack.read([40])
+
+
+def test_asking_ahead_closes_no_file_that_is_read_from(tmp_path, images, monkeypatch):
+    monkeypatch.setattr("winnow2d.formats.mrc.OPEN_STACKS", 2)
+    for i in range(4):
+        write_stack(tmp_path / f"s{i}.mrcs", images, 1.0)
+    stack = ParticleStack([f"2@s{i}.mrcs" for i in range(4)], tmp_path)
+    stack.read([0, 1])
+    asked, opened, read_headers = [], [], []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *what: asked.append(what[:2]))
+    real_open, real_header = os.open, read_stack_header
+    monkeypatch.setattr(os, "open", lambda path, *how, **more: opened.append(path) or real_open(path, *how, **more))
+    monkeypatch.setattr(
+        "winnow2d.formats.mrc.read_stack_header", lambda path: read_headers.append(path) or real_header(path)
+    )
+    stack.will_read(np.arange(4))
+    assert asked == [(1024 + 256, 256)] * 4
+    opened.clear()
+    stack.read([0, 1])
+    assert opened == []
+    stack.read([2, 3])
+    assert [Path(path).name for path in opened] == ["s2.mrcs", "s3.mrcs"]
+    assert [path.name for path in read_headers] == ["s2.mrcs", "s3.mrcs"]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("place", ["os.open", "mrcfile.open"])
+def test_a_stack_that_cannot_be_opened_is_named(tmp_path, images, monkeypatch, number, place):
+    write_stack(tmp_path / "a.mrcs", images, 1.0)
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(place, refuse)
+    with pytest.raises(ImageError, match=rf"a\.mrcs: cannot be opened \({os.strerror(number)}\)"):
+        ParticleStack(["1@a.mrcs"], tmp_path, box_px=8).read([0])

@@ -1,13 +1,15 @@
 """Options of RELION that change nothing here are taken at any value; bounds hold through both doors."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from winnow2d.config import check_config
-from winnow2d.devices import VISIBLE, gpu_numbers, n_gpus, with_gpu
+from winnow2d.devices import VISIBLE, gpu_numbers, with_gpu
 from winnow2d.errors import ConfigError
 from winnow2d.formats.jobs import options_from
+from winnow2d.numerics import arrays
 from winnow2d.option_values import unused_of, without_result
 from winnow2d.options import Class2DOptions, OwnOptions
 
@@ -78,29 +80,65 @@ def test_what_names_no_gpu(gpu_ids):
         ("", None, None, 1),
         ("1", None, "1", 1),
         ("1:0", "4,7", "7,4", 2),
-        ("", "4,7", "4,7", 2),
+        ("", "4,7", "4,7", 1),  # given by the queue, or by a login script: nobody asked for both
         ("0:0,2", None, "0,2", 2),
         ("1", "4,7", "7", 1),
     ],
 )
-def test_the_process_sees_the_gpus_that_are_asked_for(gpu_ids, before, after, n):
+@pytest.mark.parametrize(("use_gpu", "device"), [(True, "auto"), (True, "gpu"), (False, "gpu"), (False, "auto")])
+def test_the_process_sees_the_gpus_that_are_asked_for(gpu_ids, before, after, n, use_gpu, device):
     environment = {} if before is None else {VISIBLE: before}
-    own = with_gpu(Class2DOptions(use_gpu=True, gpu_ids=gpu_ids), OwnOptions(), environment)
-    assert own.device == "gpu"
+    own, n_gpus = with_gpu(Class2DOptions(use_gpu=use_gpu, gpu_ids=gpu_ids), OwnOptions(device=device), environment)
+    assert own.device == ("gpu" if use_gpu else device)
     assert environment.get(VISIBLE) == after
-    assert n_gpus(environment) == n
+    assert n_gpus == n
 
 
-def test_gpus_that_cannot_be_had():
-    with pytest.raises(ConfigError, match=r"GPU 2 is not among the 2 given to the job"):
-        with_gpu(Class2DOptions(use_gpu=True, gpu_ids="0:2"), OwnOptions(), {VISIBLE: "4,7"})
+@pytest.mark.parametrize(("use_gpu", "device"), [(True, "auto"), (False, "gpu")])
+@pytest.mark.parametrize(
+    ("gpu_ids", "visible", "words"),
+    [
+        ("0:2", "4,7", r"GPU 2 is not among the 2 given to the job"),
+        ("0", "", r"CUDA_VISIBLE_DEVICES names none"),
+        ("", "", r"CUDA_VISIBLE_DEVICES names none"),
+        ("", "-1", r"CUDA_VISIBLE_DEVICES names none"),
+    ],
+)
+def test_gpus_that_cannot_be_had(use_gpu, device, gpu_ids, visible, words):
+    with pytest.raises(ConfigError, match=words):
+        with_gpu(Class2DOptions(use_gpu=use_gpu, gpu_ids=gpu_ids), OwnOptions(device=device), {VISIBLE: visible})
+    environment = {VISIBLE: visible}
+    assert with_gpu(Class2DOptions(gpu_ids=gpu_ids), OwnOptions(), environment) == (OwnOptions(), 1)
+    assert environment == {VISIBLE: visible}
+
+
+def test_auto_takes_as_many_gpus_as_there_are(monkeypatch):
+    """The names of GPUs may be right on one machine of a queue and wrong on the next."""
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1)
+    monkeypatch.setattr(arrays, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
+    monkeypatch.setattr(arrays, "gpu_is_usable", lambda: True)
+    assert [device.number for device in arrays.devices_of("auto", 2)] == [0]
+    with pytest.raises(RuntimeError, match="2 GPUs are named, but this process sees 1"):
+        arrays.devices_of("gpu", 2)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "gpu"])
+def test_a_malformed_list_of_gpus_is_always_an_error(device):
+    with pytest.raises(ConfigError, match="names no devices"):
+        with_gpu(Class2DOptions(gpu_ids="0;1"), OwnOptions(device=device), {})
+    values = {"class2d": {"do_em": True, "gpu_ids": "0;1"}, "own": {"device": device}}
+    with pytest.raises(ConfigError, match="names no devices"):
+        check_config({"input": {"particles": "a.star"}, "rounds": [{}]} | values)
+
+
+def test_use_gpu_contradicts_the_cpu():
     with pytest.raises(ConfigError, match=r"contradicts own\.device: cpu"):
         with_gpu(Class2DOptions(use_gpu=True), OwnOptions(device="cpu"), {})
 
 
 def test_without_use_gpu_the_device_is_ours_to_say():
     environment = {}
-    assert with_gpu(Class2DOptions(gpu_ids="3"), OwnOptions(device="cpu"), environment).device == "cpu"
+    assert with_gpu(Class2DOptions(gpu_ids="3:4"), OwnOptions(device="cpu"), environment)[0].device == "cpu"
     assert environment == {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from winnow2d.formats.star import read_star
-from workflow.snakemake_runs import DEMO, finished, snakemake
+from workflow.snakemake_runs import DEMO, copy_project, fingerprints, finished, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -69,5 +69,48 @@ def test_a_file_that_is_not_there_is_refused_before_anything_runs(tmp_path):
     project.mkdir()
     answer = snakemake(project, GOING_ON)
     assert answer.returncode != 0
-    assert f"class2d.fn_cont: {START} does not exist (round 1)" in answer.stdout
+    assert f"class2d.fn_cont: {START} (round 1) does not exist" in answer.stdout
     assert not (project / "Extract").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "total", "words"),
+    [
+        ("job011", 3, "is at iteration 3, and class2d.nr_iter_em: 3 counts all iterations, also those already done"),
+        ("job011", 2, "is at iteration 3, and class2d.nr_iter_em: 2 counts all iterations"),
+        ("job021", 5, "is what this project itself is to write, and would be removed first"),
+    ],
+)
+def test_an_output_of_the_project_itself_is_refused_and_stays(folder, job, total, words):
+    """Snakemake would remove it, as an output of a job, before the script could refuse."""
+    project, name = folder / "first", f"Class2D/{job}/run_it003_optimiser.star"
+    before = fingerprints(project, "Class2D")
+    config = DEMO | {
+        "class2d": DEMO["class2d"] | {"fn_cont": name, "nr_iter_em": total},
+        "rounds": [{}, {"class2d": {"nr_classes": 2, "nr_iter_em": 3}}],
+    }
+    answer = snakemake(project, config)
+    assert answer.returncode != 0
+    assert f"class2d.fn_cont: {name} (round 1) {words}" in answer.stdout
+    assert "Traceback" not in answer.stdout
+    assert fingerprints(project, "Class2D") == before
+
+
+def test_the_job_goes_on_from_its_own_last_iteration_with_more(folder, tmp_path):
+    project = copy_project(folder / "first", tmp_path / "project")
+    name = "Class2D/job011/run_it003_optimiser.star"
+    config = DEMO | {"class2d": DEMO["class2d"] | {"fn_cont": name, "nr_iter_em": 4}, "rounds": [{}]}
+    finished(project, config, "--until", "class2d")
+    assert (project / "Class2D/job011/run_it004_optimiser.star").is_file()
+    assert (project / name).is_file()
+    assert "rule class2d" not in snakemake(project, config, "--until", "class2d", "--dry-run").stdout
+
+
+@pytest.mark.parametrize("text", ["data_other\n\n_rlnCurrentIteration 1\n", "data_optimiser_general\n\n_rlnX 1\n", "a"])
+def test_a_file_of_another_kind_is_refused(tmp_path, text):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.star").write_text(text)
+    answer = snakemake(project, DEMO | {"class2d": DEMO["class2d"] | {"fn_cont": "a.star"}})
+    assert answer.returncode != 0
+    assert "class2d.fn_cont: a.star (round 1) has no rlnCurrentIteration in a table" in answer.stdout

@@ -29,3 +29,5 @@ def test_every_tenth_iteration_and_the_last_leave_files(tmp_path):
     assert last.moments is not None
     assert "25/25 resolution" in (job / "run.out").read_text()
     assert (project / "Select/clean/particles.star").is_file()
+    other = CONFIG | {"own": {"grad_write_iter": 3}}
+    assert "Nothing to be done" in finished(project, other, "--dry-run")

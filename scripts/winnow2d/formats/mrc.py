@@ -73,7 +73,7 @@ def read_stack_header(path: str | os.PathLike) -> StackHeader:
     Raises
     ------
     ImageError
-        File missing, not MRC, of a mode we cannot read, or shorter than its header says.
+        File missing or not to be opened, not MRC, of a mode we cannot read, or shorter than its header says.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,7 +84,9 @@ def read_stack_header(path: str | os.PathLike) -> StackHeader:
             with mrcfile.open(path, mode="r", permissive=True, header_only=True) as stack:
                 header, mode = stack.header, int(stack.header.mode)
                 dtype = data_dtype_from_header(header) if mode in _MODES else None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be opened ({error.strerror or error})") from None
+    except ValueError as error:
         raise ImageError(f"{path}: not an MRC file ({error})") from None
     if dtype is None:
         raise ImageError(f"{path}: MRC mode {mode} cannot be read; expected one of {sorted(_MODES)}")
@@ -141,6 +143,7 @@ class ParticleStack:
         self._box_of_row = box_px if isinstance(box_px, np.ndarray) else None
         self._numbers = np.empty(len(image_names), dtype=np.int64)
         self._file_index = np.empty(len(image_names), dtype=np.int64)
+        self._headers: dict[int, StackHeader] = {}
         self._open: OrderedDict[int, OpenStack] = OrderedDict()
         self._lock = threading.Lock()
         files: dict[str, int] = {}
@@ -190,28 +193,51 @@ class ParticleStack:
         return images
 
     def will_read(self, indices: Sequence[int] | np.ndarray) -> None:
-        """Ask the system to fetch images that will be read soon; a stack with a fault is left for `read` to report."""
+        """Ask the system to fetch images that will be read soon, without waiting for their pixels.
+
+        A stack not met before has its header read first, which takes as long as the disk does. No file that `read`
+        keeps open is closed for it, and a stack with a fault is left for `read` to report.
+        """
         if not hasattr(os, "posix_fadvise"):
             return
         file_index, numbers = self._file_index[indices], self._numbers[indices]
         for file in np.unique(file_index):
             with contextlib.suppress(ImageError, OSError):
-                self._stack(int(file), None).fetch(numbers[file_index == file])
+                self._to_fetch_from(int(file)).fetch(numbers[file_index == file])
+
+    def _to_fetch_from(self, file: int) -> OpenStack:
+        """Return a stack: the one held open, or one that is kept only while there is room."""
+        with self._lock:
+            stack = self._open.get(file)
+        if stack is None:
+            stack = self._opened(file)
+            with self._lock:
+                if len(self._open) < OPEN_STACKS:
+                    stack = self._open.setdefault(file, stack)
+        return stack
+
+    def _opened(self, file: int) -> OpenStack:
+        """Return a stack newly opened; its header is read the first time only."""
+        path = self.root / self.files[file]
+        header = self._headers.get(file)
+        if header is None:
+            header = self._headers[file] = read_stack_header(path)
+        return OpenStack(path, header)
 
     def _stack(self, file: int, box_px: int | None) -> OpenStack:
-        """Return a stack, opened when first asked for, its box checked."""
-        path = self.root / self.files[file]
+        """Return a stack to read from, opened when first asked for, its box checked."""
         with self._lock:
             stack = self._open.get(file)
             if stack is not None:
                 self._open.move_to_end(file)
         if stack is None:
-            stack = OpenStack(path, read_stack_header(path))
+            stack = self._opened(file)
             with self._lock:
                 self._open[file] = stack
                 while len(self._open) > OPEN_STACKS:
                     self._open.popitem(last=False)
         header = stack.header
+        path = self.root / self.files[file]
         _check_box(path, (header.box_y, header.box_x), header.box_x if box_px is None else box_px)
         return stack
 

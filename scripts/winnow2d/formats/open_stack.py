@@ -17,12 +17,21 @@ GAP_BYTES = 2**17  # what a disk reads in the time of finding another place
 
 
 class OpenStack:
-    """A stack's file, open until nobody holds it any more."""
+    """A stack's file, open until nobody holds it any more.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be opened: it may not be read, or too many files are open.
+    """
 
     def __init__(self, path: Path, header: StackHeader):
         self.header, self._path, self._file = header, path, -1
         self._image_bytes = header.box_y * header.box_x * header.dtype.itemsize
-        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be opened ({error.strerror})") from None
 
     def __del__(self) -> None:
         if self._file >= 0:

@@ -19,6 +19,7 @@ TABLE = "optimiser_general"
 MASK_EDGE_PX = 5
 NOT_ESTIMATED = 999.0
 _MOST_CLASS_CHANGES = 9999999
+FINAL_FRACTION = 0.2  # of VDAM's iterations are its last phase
 
 # What no option of ours moves: features that are off, and RELION's defaults.
 _FIXED: dict[str, Any] = {
@@ -53,7 +54,7 @@ _FIXED: dict[str, Any] = {
     "rlnGradSuspendFinerSamplingIter": -1,
     "rlnGradSuspendLocalSamplingIter": -1,
     "rlnSgdInitialIterationsFraction": 0.3,
-    "rlnSgdFinalIterationsFraction": 0.2,
+    "rlnSgdFinalIterationsFraction": FINAL_FRACTION,
     "rlnSgdInitialIterations": 50,
     "rlnSgdFinalIterations": 50,
     "rlnSgdInBetweenIterations": 200,
@@ -118,11 +119,16 @@ def _gradient(iteration: Iteration, options: Class2DOptions, own: OwnOptions) ->
         "rlnSgdFinalSubsetSize": int(last),
         "rlnSgdWriteEverySubset": int(own.grad_write_iter),
         "rlnGradCurrentStepsize": float(iteration.step_size),
-        "rlnGradEmIters": 0 if own.compatibility == "relion" else int(own.grad_em_iters),
+        "rlnGradEmIters": _em_iterations(iteration.total, own),
         "rlnSgdMuFactor": 0.9,
         "rlnSgdClassInactivityThreshold": 0.1,
         "rlnSgdSubsetSize": int(iteration.batch_size),
     }
+
+
+def _em_iterations(total: int, own: OwnOptions) -> int:
+    """Return how many of the last VDAM iterations are EM: no more than the last phase has."""
+    return 0 if own.compatibility == "relion" else min(int(own.grad_em_iters), int(FINAL_FRACTION * total))
 
 
 def optimiser_blocks(

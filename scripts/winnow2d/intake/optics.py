@@ -28,7 +28,7 @@ def _check_values(optics: pd.DataFrame, source: str, findings: Findings) -> None
     wanted = {
         "rlnVoltage": (0.0, 10000.0, "above 0 kV"),
         "rlnSphericalAberration": (-np.inf, np.inf, "a number in mm"),
-        "rlnAmplitudeContrast": (-np.inf, 1.0, "a fraction below 1"),
+        "rlnAmplitudeContrast": (-1.0, 1.0, "a fraction between -1 and 1"),
         "rlnImagePixelSize": (0.0, np.inf, "a pixel size above 0 A"),
     }
     for label, (low, high, expected) in wanted.items():

@@ -101,18 +101,20 @@ class Device:
 def devices_of(device: str, n_gpus: int = 1) -> list[Device]:
     """Return the devices that share the work for `cpu`, `gpu` or `auto`: the host, or the first `n_gpus` GPUs.
 
+    `auto` takes as many of these as there are.
+
     Raises
     ------
     RuntimeError
-        If `gpu` is asked for and there is none, or if there are fewer.
+        If `gpu` is asked for and there is none, or there are fewer.
     """
     xp = device_module(device)
     if xp is np:
         return [Device(np)]
     n_seen = cupy.cuda.runtime.getDeviceCount()
-    if n_gpus > n_seen:
+    if n_gpus > n_seen and device == "gpu":
         raise RuntimeError(f"class2d.gpu_ids: {n_gpus} GPUs are named, but this process sees {n_seen}")
-    return [Device(xp, number) for number in range(n_gpus)]
+    return [Device(xp, number) for number in range(min(n_gpus, n_seen))]
 
 
 def cached_on_device(maxsize: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
