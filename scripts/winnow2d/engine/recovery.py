@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 DYING_FRACTION = 0.1  # of the mean share of the classes; RELION's --class_inactivity_threshold
 # Iterations that may split a class. None of the late ones, in which its halves would not find their particles any more;
 # and whatever the total is, so that a run that is continued is the unbroken run.
-SPLITTING_ITERATIONS = range(1, 13)
+SPLITTING_ITERATIONS = range(1, 19)
 _MOST_AT_ONCE = 20  # one of so many classes is split in an iteration, and at least one
 _SPREAD = 0.3  # r.m.s. of what tells the halves apart, over that of the class
 

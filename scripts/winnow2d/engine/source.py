@@ -19,7 +19,7 @@ _NAMED = 5  # rows an error names
 class ImageStack(Protocol):
     """Images by row of the particle table.
 
-    A stack of files may also have `will_read(indices)`, which has them fetched and returns at once.
+    A stack of files may also have `will_read(indices)`, which has them fetched and does not wait for their pixels.
     """
 
     def read(self, indices: np.ndarray) -> np.ndarray:
