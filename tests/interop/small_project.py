@@ -1,4 +1,4 @@
-"""One small project, finished: picked by us, extracted by RELION, cleaned by Winnow in a round of EM and one of VDAM."""
+"""One small finished project: particles RELION extracted, cleaned by Winnow in a round of EM and one of VDAM."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_split_and_combine_give_back_the_particles(ours, option, sizes):
     parts = [f"out/part_split{number}.star" for number in (1, 2, 3)]
     whole = rows(ours / KEPT)
     assert [len(rows(ours / part)) for part in parts] == sizes
-    assert sum((names(ours / part) for part in parts), []) == whole["rlnImageName"].tolist()
+    assert [name for part in parts for name in names(ours / part)] == whole["rlnImageName"].tolist()
     check = ("--check_duplicates", "rlnImageName")
     said = handle(ours, "--combine", "--i", " ".join(parts), *check, "--o", "out/whole.star")
     assert "duplicate entry" not in said
