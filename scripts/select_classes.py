@@ -2,20 +2,27 @@
 
 import logging
 
+import numpy as np
+
 from winnow2d import runner
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
-from winnow2d.formats.particles import read_particle_table
+from winnow2d.formats.particles import ParticleTable, read_particle_table
+from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import read_class_table, read_iteration
 from winnow2d.formats.selection_star import (
     class_image_names,
+    class_indices,
     classified_particles,
     remove_selection,
+    rows_of,
     write_backup_selection,
     write_class_averages,
     write_kept_particles,
     write_rank_files,
 )
+from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
+from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
 from winnow2d.selection.scores import score_classes
 
@@ -26,6 +33,32 @@ SPEC = runner.JobSpec(
     input_nodes={"optimiser": "class2d_optimiser"},
     option_inputs={"fn_model": "optimiser"},
 )
+
+
+def duplicates_of(table: ParticleTable, kept_classes: np.ndarray, options: SelectOptions, where: str) -> dict[int, str]:
+    """Return the rows of duplicates among the particles of kept classes, with the reason for the ledger."""
+    rows = np.flatnonzero(np.append(kept_classes, False)[class_indices(table, len(kept_classes))])
+    kept = rows_of(table, rows)
+    positions = read_positions(kept, where)
+    pixel = options.image_angpix if options.image_angpix > 0 else image_pixel_size(table, where)
+    micrograph_pixels = micrograph_pixel_sizes(kept, where)
+    if micrograph_pixels is not None and not np.allclose(micrograph_pixels, pixel, rtol=1e-3):
+        logging.getLogger(__name__).warning(
+            "Distances between particles are taken with pixels of %g A, but data_optics tells of micrographs with "
+            "%s A: if those are the pixels of rlnCoordinateX, set select.image_angpix.",
+            pixel, ", ".join(f"{value:g}" for value in np.unique(micrograph_pixels)),
+        )  # fmt: skip
+    place = positions.coordinate_px - positions.offset_ang * (1 / pixel)
+    partner = later_duplicates(
+        place, micrograph_indices(positions.micrograph_names), options.duplicate_threshold / pixel
+    )
+    distance = pixel * np.sqrt(((place - place[partner]) ** 2).sum(axis=1))
+    names = kept.particles["rlnImageName"].tolist()
+    return {
+        int(rows[row]): f"duplicate: {distance[row]:.1f} A from {names[partner[row]]}"
+        for row in np.flatnonzero(partner >= 0)
+    }
+
 
 with runner.job(globals(), SPEC) as job:
     spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
@@ -43,13 +76,21 @@ with runner.job(globals(), SPEC) as job:
         write_class_ledger(
             path, class_image_names(classes), choice.score, choice.threshold, choice.kept, choice.rule, features
         )
+    has_duplicates_removed = job.options.do_remove_duplicates and choice.kept.any()
+    duplicates = duplicates_of(table, choice.kept, job.options, str(job.inputs.data)) if has_duplicates_removed else {}
     write_particle_ledger(
-        job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule
+        job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule, duplicates
     )
     logging.getLogger(__name__).info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
+    if has_duplicates_removed:
+        logging.getLogger(__name__).info(
+            "%s duplicates within %g A removed, %s particles remain",
+            f"{len(duplicates):,}", job.options.duplicate_threshold,
+            f"{int(choice.n_particles[choice.kept].sum()) - len(duplicates):,}",
+        )  # fmt: skip
 
-    write_kept_particles(job.outputs.particles, table, choice.kept)
+    write_kept_particles(job.outputs.particles, table, choice.kept, list(duplicates))
     write_class_averages(job.outputs.class_averages, classes, choice.order, choice.score)
     write_backup_selection(job.outputs.backup_selection, choice.kept)
     write_rank_files(job.directory, job.inputs.optimiser, table, classes, choice.score)

@@ -144,11 +144,12 @@ class SelectOptions(RunOptions):
     do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
     split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
     nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
-    do_remove_duplicates: bool = option(False, "Remove duplicates?", "Duplicates", refused=_WINDOW)
-    duplicate_threshold: float = option(
-        30.0, "Minimum inter-particle distance", "Duplicates", unit="A", refused=_WINDOW
-    )
-    image_angpix: float = option(-1.0, "Pixel size before extraction", "Duplicates", unit="A", refused=_WINDOW)
+    do_remove_duplicates: bool = option(False, "Remove duplicates among the kept particles?", "Duplicates")
+    duplicate_threshold: float = option(30.0, "Minimum inter-particle distance", "Duplicates", unit="A", minimum=0)
+    image_angpix: float = option(
+        -1.0, "Pixel size of the micrographs, where particles were down-scaled (-1 = as the images)", "Duplicates",
+        unit="A",
+    )  # fmt: skip
     do_filaments: bool = option(False, "Select filaments?", "Filaments", refused=_HELIX)
     dendrogram_threshold: float = option(0.85, "Dendrogram threshold", "Filaments", refused=_HELIX)
     dendrogram_minclass: int = option(-1000, "Minimum class size", "Filaments", refused=_HELIX)
