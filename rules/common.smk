@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from winnow2d import __version__, runner
-from winnow2d.config import check_config, load_config
+from winnow2d.config import PROJECT_WIDE, check_config, load_config
 from winnow2d.errors import ConfigError, JobError, StarError
 from winnow2d.formats.cells import number_of
 from winnow2d.formats.optimiser_star import TABLE
@@ -38,10 +38,17 @@ JOBS = ["Extract/job001"]
 for item in CONFIG.rounds:
     JOBS += [f"Class2D/job{item.number:02d}1", f"Select/job{item.number:02d}2"]
     JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
+MAPPED = "Select/job008/particles.star"  # where another extraction is to be mapped to
+JOBS += ["Select/job008"] if CONFIG.own.map_to else []
+EXPORTED = {
+    program: f"export/{program}/particles.star"
+    for program in ("relion", "cryosparc")
+    if CONFIG.own.export in (program, "all")
+}
 
 try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.
-    runner.check_project(JOBS, CLEAN, PAGE)
+    runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()])
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
@@ -65,6 +72,17 @@ def kept_particles(number):
         return EXTRACTED
     kind = 3 if CONFIG.rounds[number - 1].regroup else 2
     return f"Select/job{number:02d}{kind}/particles.star"
+
+
+def final_particles():
+    """Return the particles.star that all rounds, and the mapping, end with."""
+    return MAPPED if CONFIG.own.map_to else kept_particles(len(CONFIG.rounds))
+
+
+def map_options():
+    """Return the options of the job that maps the kept particles onto another extraction."""
+    names = ("stacks_root", "map_tolerance", "map_angpix", "map_poses")
+    return {name: getattr(CONFIG.own, name) for name in names}
 
 
 def particles_entering(wildcards):
@@ -174,7 +192,7 @@ def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
     unread = {
-        "stacks_root",
+        *PROJECT_WIDE,
         "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),

@@ -36,7 +36,8 @@ INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
 SUPPORTED_INPUTS = ("particles", "demo")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
 FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
-PROJECT_WIDE = ("stacks_root",)  # own options read before the first round
+# own options read before the first round or after the last
+PROJECT_WIDE = ("stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export")
 
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 

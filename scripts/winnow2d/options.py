@@ -218,6 +218,17 @@ class OwnOptions:
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
     stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")
+    passthrough: str = option("", "cryoSPARC's passthrough .cs file, if it does not lie beside its particles", "Winnow")
+    map_to: str = option("", "Particles STAR file of another extraction: its rows are wanted in the end", "Winnow")
+    map_tolerance: float = option(20.0, "Largest distance between partners of map_to", "Winnow", unit="A", minimum=0)
+    map_angpix: float = option(
+        -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
+    )
+    map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    export: str = option(
+        "none", "Also write the final particles, under the names they came with, for these programs", "Winnow",
+        choices=("none", "relion", "cryosparc", "all"),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ from winnow2d.intake.tables import check_tables, numbered_from_one, optics_rows,
 
 logger = logging.getLogger(__name__)
 
+IMPORT_JOB = "Extract/job001"
+
 
 @dataclass(frozen=True)
 class Entered:
@@ -46,7 +48,7 @@ class Entered:
 def enter_particles(
     source: Path,
     project: Path,
-    job_directory: str = "Extract/job001",
+    job_directory: str = IMPORT_JOB,
     stacks_root: str = "",
     do_ctf_correction: bool = True,
     rounds: Sequence[PlannedRound] = (),
@@ -100,7 +102,7 @@ def enter_particles(
     names, links = plan_links(present, project, job_directory, own_links)
     make_links(links, own_links, project, job_directory)
     _write_left_out(project / job_directory / "left_out.tsv", table.particles, left_out)
-    particles = _rename_stacks(table.particles, references, names)
+    particles = rename_stacks(table.particles, references, names)
     is_kept = np.ones(len(particles), dtype=bool)
     is_kept[list(left_out)] = False
     kept = ParticleTable(table.optics, particles[is_kept].reset_index(drop=True))
@@ -167,7 +169,7 @@ def _check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[Planne
     findings.errors.extend(misfits(rounds, box_px, float(pixels[smallest]), len(table.particles) - n_left_out))
 
 
-def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
+def rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
     """Return the particles with the stack names of the project; names that changed are kept in a column of ours."""
     new_names = np.array([names[name] for name in references.names], dtype=object)
     old_names = np.array(references.names, dtype=object)

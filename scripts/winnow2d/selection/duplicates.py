@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -28,7 +30,7 @@ def later_duplicates(position_px: np.ndarray, micrograph: np.ndarray, distance_p
     partner = np.full(len(position_px), -1, dtype=np.int64)
     order = np.argsort(micrograph, kind="stable")
     starts = np.flatnonzero(np.diff(micrograph[order], prepend=-1, append=-1))
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
+    for first, last in itertools.pairwise(starts):
         rows = order[first:last]  # ascending
         place = position_px[rows]
         reach = distance_px * (1 + 1e-9) + 1e-9  # the tree rounds; the distance is compared below
