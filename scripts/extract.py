@@ -31,4 +31,5 @@ with runner.job(globals(), SPEC) as job:
         stacks_root=job.own.stacks_root,
         do_ctf_correction=getattr(job.params, "do_ctf_correction", True),
         rounds=planned_rounds(),
+        passthrough=str(getattr(job.inputs, "passthrough", None) or ""),
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
+from winnow2d.formats.cryosparc import SUFFIX, read_cryosparc_table
 from winnow2d.formats.labels import SOURCE_IMAGE_NAME
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
@@ -52,6 +53,7 @@ def enter_particles(
     stacks_root: str = "",
     do_ctf_correction: bool = True,
     rounds: Sequence[PlannedRound] = (),
+    passthrough: str = "",
 ) -> Entered:
     """Check the particles of a STAR file and write them as `job_directory`/particles.star.
 
@@ -61,7 +63,7 @@ def enter_particles(
     Parameters
     ----------
     source : Path
-        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star).
+        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star), or cryoSPARC's .cs file.
     project : Path
         The project directory; names in the result are relative to it.
     job_directory : str
@@ -72,6 +74,8 @@ def enter_particles(
         Whether the classification will need the CTF columns.
     rounds : sequence of PlannedRound
         What the rounds ask of the particles; empty where it is not known.
+    passthrough : str
+        cryoSPARC's passthrough file; empty for the one beside the .cs file, if there is any.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def enter_particles(
     """
     findings = Findings()
     project = project.absolute()
-    table = without_unused_optics(_read(source, findings), str(source), findings)
+    table = without_unused_optics(_read(source, findings, passthrough), str(source), findings)
     check_tables(table, str(source), do_ctf_correction, findings)
     if "rlnImageName" not in table.particles or table.particles.empty:
         findings.settle()
@@ -113,11 +117,15 @@ def enter_particles(
     return Entered(len(kept.particles), len(left_out), len(names), len(links))
 
 
-def _read(source: Path, findings: Findings) -> ParticleTable:
+def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
     """Return the tables as they are, faults included: they are to be told together with all others.
 
     The optics table has no columns where it could not be made from an old file; the errors are found then.
     """
+    if source.suffix == SUFFIX:
+        return read_cryosparc_table(source, passthrough)
+    if source.suffix == ".csg":
+        raise StarError(f"{source}: a list of files. Name the .cs file of the particles that stands in it.")
     blocks = read_star(source)
     if "optics" in blocks and "particles" in blocks:
         return ParticleTable(blocks["optics"], blocks["particles"])
