@@ -42,7 +42,6 @@ if EXPORTED:
     include: "rules/export_particles.smk"
 
 
-
 onstart:
     put_project_right()
 

@@ -15,13 +15,13 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from winnow2d import __version__, runner
-from winnow2d.config import PROJECT_WIDE, check_config, load_config
+from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError, StarError
 from winnow2d.formats.cells import number_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import Class2DOptions
+from winnow2d.options import PROJECT_WIDE, Class2DOptions
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.

@@ -9,7 +9,7 @@ rule extract:
     """Check particles and enter them in the project (RELION job type Extract)."""
     input:
         particles=list(CONFIG.particles),
-        **({"passthrough": CONFIG.own.passthrough} if CONFIG.own.passthrough else {}),
+        passthrough=[CONFIG.own.passthrough] if CONFIG.own.passthrough else [],
     output:
         particles=EXTRACTED,
     log:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from winnow2d import runner
+from winnow2d.formats.cryosparc import SUFFIX, read_cryosparc_table
 from winnow2d.formats.mapping import centres_ang, check_enough, mapped_table, picks_ang, pixel_sizes_of_both
 from winnow2d.formats.micrograph_names import matched_micrographs
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
@@ -56,7 +57,8 @@ def mapped(kept: ParticleTable, extraction: ParticleTable, own: OwnOptions) -> t
 with runner.job(globals(), SPEC) as job:
     (job.directory / UNMATCHED).unlink(missing_ok=True)
     source = Path(job.inputs.extraction)
-    kept, extraction = read_particle_table(job.inputs.particles), read_particle_table(source)
+    kept = read_particle_table(job.inputs.particles)
+    extraction = read_cryosparc_table(source) if source.suffix == SUFFIX else read_particle_table(source)
     table, match = mapped(kept, extraction, job.own)
     table = with_links(table, source, Path(), job.directory.as_posix(), job.own.stacks_root)
     n_unmatched = len(kept.particles) - match.n_matched

@@ -253,6 +253,9 @@ class DemoOptions:
     amplitude_contrast: float = option(0.1, "Amplitude contrast (likewise)", "Demo", minimum=0.001, maximum=0.9)
 
 
+# Own options read before the first round or after the last: they are said at top level only.
+PROJECT_WIDE = ("stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export")
+
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}
 

@@ -124,6 +124,8 @@ def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
     """
     if source.suffix == SUFFIX:
         return read_cryosparc_table(source, passthrough)
+    if passthrough:
+        findings.warn(f"own.passthrough: {passthrough} is not read, as {source} is no .cs file.")
     if source.suffix == ".csg":
         raise StarError(f"{source}: a list of files. Name the .cs file of the particles that stands in it.")
     blocks = read_star(source)
