@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from particle_sets import draw_images, write_images
+from placed_particles import placed
+from script_runs import run_from_job_star, run_map_particles
 from winnow2d.errors import StarError
 from winnow2d.formats.cryosparc import read_cryosparc_table
-from winnow2d.formats.particles import particles_from_table, read_particle_table
+from winnow2d.formats.jobs import JobFile
+from winnow2d.formats.particles import particles_from_table, read_particle_table, write_particle_table
 from winnow2d.intake.enter import enter_particles
+from winnow2d.options import ExtractOptions, OwnOptions
 
 pytest.importorskip("cryosparc.dataset")
 UID = 12345678901234567890
@@ -165,3 +169,30 @@ def test_particles_enter_the_project_from_a_cs_file(job, project):
     assert (project / stack).resolve() == (job.parent / STACK).resolve()
     with pytest.raises(StarError, match=r"particles\.csg: a list of files"):
         enter_particles(job / "particles.csg", project)
+
+
+def test_the_script_reads_the_passthrough_file_that_is_named(job, project, tmp_path):
+    write_images(job.parent / STACK, draw_images(10))
+    moved = tmp_path / "elsewhere.cs"
+    (job / "J12_passthrough_particles_selected.cs").rename(moved)
+    inputs = {"particles": [str(job / "particles_selected.cs")], "passthrough": [str(moved)]}
+    outputs = {"particles": "Extract/job001/particles.star"}
+    asked = JobFile("relion.extract", 5, ExtractOptions(), OwnOptions(), inputs=inputs, outputs=outputs)
+    done = run_from_job_star("extract.py", "Extract/job001", asked)
+    assert done.returncode == 0, done.stderr
+    table = read_particle_table("Extract/job001/particles.star")
+    assert table.particles["rlnMicrographName"].tolist() == [MICROGRAPH] * 3
+    assert f"fields from {moved}" in (project / "Extract/job001/run.out").read_text()
+
+
+def test_the_kept_set_is_mapped_onto_what_cryosparc_extracted(job, project):
+    """A .cs file is as good a target as a STAR file."""
+    write_images(job.parent / STACK, draw_images(10))
+    places = [[0.5 * 5760, 0.5 * 4092], [0.75 * 5760, 0.125 * 4092]]
+    optics = {"rlnMicrographOriginalPixelSize": ["1.1"]}
+    kept = placed(np.array(places), ["Movies/mic.mrc"] * 2, optics=optics)
+    write_particle_table("Select/job022/particles.star", kept)
+    done = run_map_particles(job / "particles_selected.cs")
+    assert done.returncode == 0, done.stderr
+    mapped = read_particle_table("Select/job008/particles.star").particles
+    assert mapped["winnowSourceImageName"].tolist() == [f"000001@{STACK}", f"000005@{STACK}"]

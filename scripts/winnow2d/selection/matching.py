@@ -58,8 +58,11 @@ def match_positions(
     """
     partner = np.full(len(ours_ang), -1, dtype=np.int64)
     distance = np.full(len(ours_ang), np.inf)
-    for number in np.intersect1d(our_micrograph[our_micrograph >= 0], their_micrograph):
-        ours, theirs = np.flatnonzero(our_micrograph == number), np.flatnonzero(their_micrograph == number)
+    our_rows, their_rows = _rows_by_micrograph(our_micrograph), _rows_by_micrograph(their_micrograph)
+    for number, ours in our_rows.items():
+        if number < 0 or number not in their_rows:
+            continue
+        theirs = their_rows[number]
         near = cKDTree(theirs_ang[theirs]).query_ball_point(ours_ang[ours], tolerance_ang * (1 + 1e-9) + 1e-9)
         a = np.repeat(np.arange(len(ours)), [len(one) for one in near])
         b = np.array([j for one in near for j in sorted(one)], dtype=np.int64)
@@ -70,6 +73,13 @@ def match_positions(
             if apart[pair] <= tolerance_ang and partner[i] < 0 and not is_used[j]:
                 partner[i], distance[i], is_used[j] = theirs[j], apart[pair], True
     return Match(partner, distance, rule)
+
+
+def _rows_by_micrograph(micrograph: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the rows of each micrograph, ascending."""
+    order = np.argsort(micrograph, kind="stable")
+    numbers, starts = np.unique(micrograph[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else {}
 
 
 def best_match(matches: Sequence[Match]) -> Match:
