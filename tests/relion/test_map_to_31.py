@@ -65,6 +65,10 @@ def test_every_particle_finds_itself(project, kept, how):
     mapped = read_particle_table("Select/job008/particles.star").particles
     assert mapped["rlnImageName"].tolist() == again.particles["rlnImageName"].tolist()
 
+    subprocess.run("relion_stack_create --i Select/job008/particles.star --o again".split(), check=True)
+    with mrcfile.open("again.mrcs") as file:
+        assert file.data.shape == (40, 64, 64)
+
     def centres(frame):
         """Where a table's particles lie, by the number in their psi."""
         places = {}

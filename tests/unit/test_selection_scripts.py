@@ -130,7 +130,8 @@ def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project
         rlnCoordinateX=[f"{1000 * (row // 2)}.0" for row in range(400)], rlnCoordinateY="5.0",
         rlnOriginXAngst=["0.0", "12.5"] * 200, rlnOriginYAngst="0.0", rlnMicrographName="m.mrc",
     )  # fmt: skip
-    write_particle_table(path, ParticleTable(table.optics, spread))
+    optics = table.optics.assign(rlnMicrographOriginalPixelSize="1.18")
+    write_particle_table(path, ParticleTable(optics, spread))
     assert select().returncode == 0
     without = read_particle_table(project / "Select/job012/particles.star").particles
     assert not (project / "Select/job012/particles_removed.star").exists()
@@ -150,6 +151,7 @@ def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project
     assert not told["kept"].any()
     said = (project / "Select/job012/run.out").read_text()
     assert f"{len(removed)} duplicates within 20 A removed, {len(kept)} particles remain" in said
+    assert "taken with pixels of 4.72 A, but data_optics tells of micrographs with 1.18 A: if those are" in said
 
     assert select(do_remove_duplicates=True, duplicate_threshold=12).returncode == 0
     assert not (project / "Select/job012/particles_removed.star").exists()

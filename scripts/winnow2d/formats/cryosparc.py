@@ -1,9 +1,9 @@
 """Particles of cryoSPARC (.cs) as a particle table in RELION's terms; numbers are converted here and nowhere else.
 
 cryoSPARC counts images, classes and optics (exposure) groups from 0, gives angles in rad, coordinates as fractions of
-the micrograph (whose shape is rows, columns) and shifts in pixels. An in-plane angle has RELION's sense and a shift
-RELION's sign: the particle lies at the centre of its box minus the shift. That is what the converters in use do
-(pyem's csparc2star); it could not be tried with cryoSPARC itself.
+the micrograph (whose shape is rows, columns) and shifts (x, y) in pixels. A shift has RELION's sign: the particle lies
+at the centre of its box minus the shift. An in-plane angle has RELION's sense, as the converter in general use
+(pyem's csparc2star) takes it; that could not be tried with cryoSPARC itself.
 """
 
 from __future__ import annotations
