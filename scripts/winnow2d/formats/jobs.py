@@ -39,6 +39,9 @@ EXIT_FILES = {
     "Aborted": "RELION_JOB_EXIT_ABORTED",
 }
 
+# All that RELION puts in the directory of a job that was scheduled and not run; such a job may be run by us.
+FILES_OF_SCHEDULED_JOB = ("job.star", "job_pipeline.star", "default_pipeline.star")
+
 _JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
 _RELION_31_ONLY = ("nr_iter", "do_fast_subsets")  # variables job.star holds for RELION 3.1 alone
 
