@@ -3,29 +3,52 @@
 import logging
 
 from winnow2d import runner
+from winnow2d.errors import ConfigError
+from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
+from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import read_particle_table
 from winnow2d.formats.refinement import read_class_table, read_iteration
 from winnow2d.formats.selection_star import (
     class_image_names,
     classified_particles,
+    mask_diameter_ang,
     remove_selection,
     write_backup_selection,
     write_class_averages,
     write_kept_particles,
     write_rank_files,
 )
+from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.features import class_features
+from winnow2d.selection.recentre import recentred
 from winnow2d.selection.scores import score_classes
 
+OUTPUTS = {
+    "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
+    "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+}  # fmt: skip
 SPEC = runner.JobSpec(
     type="Select",
     label="relion.select.class2dauto",
     nodes={"particles": "particles", "class_averages": "class_averages"},
     input_nodes={"optimiser": "class2d_optimiser"},
     option_inputs={"fn_model": "optimiser"},
+    inputs_of=lambda options: files_of_fn_model(options.fn_model),
+    planned_outputs=lambda options: OUTPUTS,
 )
+
+
+def check_is_choice_of_classes(options: SelectOptions) -> None:
+    """Raise ConfigError for another kind of selection, which RELION's form may ask for."""
+    if not options.fn_model:
+        raise ConfigError("select: fn_model names no optimiser file; this script chooses classes of a Class2D job.")
+    if options.do_regroup:
+        raise ConfigError("select: do_regroup: Yes is a job of its own, after this one; run scripts/regroup.py on it.")
+    if not options.do_class_ranker:
+        raise ConfigError("select: do_class_ranker: No is a choice by hand in RELION's window; Yes makes it here.")
+
 
 with runner.job(globals(), SPEC) as job:
     spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
@@ -33,8 +56,10 @@ with runner.job(globals(), SPEC) as job:
     for path in (spare_ledger, job.outputs.class_ledger, job.outputs.particle_ledger):
         path.unlink(missing_ok=True)
 
+    check_is_choice_of_classes(job.options)
     iteration = read_iteration(job.inputs.optimiser)
-    features = class_features(iteration, job.params.particle_diameter)
+    diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
+    features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
     choice = choose_classes(features, score_classes(features), job.options, n_unclassified)
     classes, table = read_class_table(job.inputs.model), read_particle_table(job.inputs.data)
@@ -50,6 +75,11 @@ with runner.job(globals(), SPEC) as job:
     choice.check_not_empty(str(spare_ledger))
 
     write_kept_particles(job.outputs.particles, table, choice.kept)
-    write_class_averages(job.outputs.class_averages, classes, choice.order, choice.score)
+    stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
+    if stack:
+        write_stack(stack, recentred(iteration.model.references[choice.order]), iteration.model.pixel_size_ang)
+    write_class_averages(
+        job.outputs.class_averages, classes, choice.order, choice.score, stack.as_posix() if stack else ""
+    )
     write_backup_selection(job.outputs.backup_selection, choice.kept)
     write_rank_files(job.directory, job.inputs.optimiser, table, classes, choice.score)

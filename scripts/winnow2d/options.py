@@ -130,7 +130,7 @@ class SelectOptions(RunOptions):
     )
     select_nr_parts: int = option(-1, "Select at least this many particles (-1 = no floor)", "Class options")
     select_nr_classes: int = option(-1, "OR: select at least this many classes (-1 = no floor)", "Class options")
-    do_recenter: bool = option(False, "Re-center the class averages?", "Class options", refused="not supported yet")
+    do_recenter: bool = option(False, "Re-center the class averages?", "Class options")
     do_regroup: bool = option(False, "Regroup the particles?", "Class options")
     nr_groups: int = option(1, "Approximate nr of groups", "Class options", minimum=1)
     do_select_values: bool = option(False, "Select based on metadata values?", "Subsets", refused=_WINDOW)
