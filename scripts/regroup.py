@@ -3,7 +3,6 @@
 import logging
 
 from winnow2d import runner
-from winnow2d.errors import ConfigError
 from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.particles import read_particle_table, write_particle_table
 from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
@@ -17,6 +16,13 @@ def inputs_of(options: SelectOptions) -> dict[str, str]:
     return files | {"particles": options.fn_data or files["data"]}
 
 
+def misfit(options: SelectOptions) -> str:
+    """Return why a form of RELION's Select job does not ask for regrouping; empty if it does."""
+    if options.do_regroup and options.fn_model:
+        return ""
+    return "regrouping needs do_regroup: Yes, and as fn_model the classification whose groups have an intensity"
+
+
 SPEC = runner.JobSpec(
     type="Select",
     label="relion.select.interactive",
@@ -24,12 +30,11 @@ SPEC = runner.JobSpec(
     input_nodes={"optimiser": "class2d_optimiser", "particles": "particles"},
     option_inputs={"fn_model": "optimiser", "fn_data": "particles"},
     inputs_of=inputs_of,
+    misfit=misfit,
     planned_outputs=lambda options: {"particles": "particles.star"},
 )
 
 with runner.job(globals(), SPEC) as job:
-    if not (job.options.do_regroup and job.options.fn_model):
-        raise ConfigError("select: regrouping needs do_regroup: Yes and fn_model, whose groups have an intensity.")
     table = read_particle_table(job.inputs.particles)
     names = regroup(read_group_scales(job.inputs.model), *group_and_optics(table), job.options.nr_groups)
     numbers = number_groups(names, micrograph_names(table))

@@ -3,7 +3,6 @@
 import logging
 
 from winnow2d import runner
-from winnow2d.errors import ConfigError
 from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
 from winnow2d.formats.mrc import write_stack
@@ -29,6 +28,19 @@ OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
     "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
 }  # fmt: skip
+
+
+def misfit(options: SelectOptions) -> str:
+    """Return why a form of RELION's Select job does not ask for a choice of classes by their scores; empty if so."""
+    if not options.fn_model:
+        return "fn_model names no optimiser file of a Class2D job, of which this script chooses classes"
+    if options.do_regroup:
+        return "do_regroup: Yes is a job of its own; run it with scripts/regroup.py"
+    if not options.do_class_ranker:
+        return "do_class_ranker: No is a choice by hand in RELION's window; with Yes it is made here"
+    return ""
+
+
 SPEC = runner.JobSpec(
     type="Select",
     label="relion.select.class2dauto",
@@ -36,18 +48,9 @@ SPEC = runner.JobSpec(
     input_nodes={"optimiser": "class2d_optimiser"},
     option_inputs={"fn_model": "optimiser"},
     inputs_of=lambda options: files_of_fn_model(options.fn_model),
+    misfit=misfit,
     planned_outputs=lambda options: OUTPUTS,
 )
-
-
-def check_is_choice_of_classes(options: SelectOptions) -> None:
-    """Raise ConfigError for another kind of selection, which RELION's form may ask for."""
-    if not options.fn_model:
-        raise ConfigError("select: fn_model names no optimiser file; this script chooses classes of a Class2D job.")
-    if options.do_regroup:
-        raise ConfigError("select: do_regroup: Yes is a job of its own, after this one; run scripts/regroup.py on it.")
-    if not options.do_class_ranker:
-        raise ConfigError("select: do_class_ranker: No is a choice by hand in RELION's window; Yes makes it here.")
 
 
 with runner.job(globals(), SPEC) as job:
@@ -56,7 +59,6 @@ with runner.job(globals(), SPEC) as job:
     for path in (spare_ledger, job.outputs.class_ledger, job.outputs.particle_ledger):
         path.unlink(missing_ok=True)
 
-    check_is_choice_of_classes(job.options)
     iteration = read_iteration(job.inputs.optimiser)
     diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
     features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)

@@ -41,6 +41,7 @@ class JobSpec:
     optional_inputs : option variable that may name a file -> name of the input it then gives
     option_lists : name of an input that is a list -> option variables that name its first files
     inputs_of : options -> further inputs, by name: what follows from the files that a form names
+    misfit : options -> why a form is for another script, if it is: forms of one type ask for different work
     planned_outputs : options -> name of an output -> file in the job's directory: what a job.star asks for.
         With it also one that RELION's window wrote can be run.
     is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
@@ -55,6 +56,7 @@ class JobSpec:
     optional_inputs: Mapping[str, str] = field(default_factory=dict)
     option_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inputs_of: Callable[[Any], dict[str, str]] | None = None
+    misfit: Callable[[Any], str] | None = None
     planned_outputs: Callable[[Any], dict[str, str]] | None = None
     is_relion_job: bool = True
     directory: str = ""
@@ -198,6 +200,8 @@ def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Req
     if label != spec.process_label and not spec.process_label.startswith(f"{label}."):
         raise JobError(f"{directory}/{path.name}: a job of type {label}; {script.name} runs {spec.process_label}")
     job = jobs.read_job_star(directory / path.name, spec.options_type, is_ours=spec.planned_outputs is None)
+    if misfit := spec.misfit(job.options) if spec.misfit else "":
+        raise JobError(f"{directory}/{path.name}: {misfit}")
     number = jobs.NUMBER_OF_TYPE[spec.type] if spec.is_relion_job else None
     inputs, outputs = _inputs_said(job, spec), _outputs_said(job, spec, directory)
     job = dataclasses.replace(job, label=spec.process_label, type_number=number, inputs=inputs, outputs=outputs)

@@ -17,7 +17,6 @@ from winnow2d.formats import labels
 from winnow2d.formats.particles import ParticleTable
 
 _NOT_SAID_IS_NO = (labels.IS_CTF_PREMULTIPLIED, labels.IS_CTF_CORRECTED)  # RELION 3.1 says so of true ones alone
-_GROUP_NAME, _GROUP_NUMBER = "rlnGroupName", "rlnGroupNumber"
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +44,8 @@ def joined(tables: Mapping[str, ParticleTable]) -> ParticleTable:
     for position, (path, table) in enumerate(tables.items()):
         rows = table.particles[common].copy()
         rows[labels.OPTICS_GROUP] = rows[labels.OPTICS_GROUP].map(numbers[path]).astype(object)
-        if position and _GROUP_NAME in common:
-            rows[_GROUP_NAME] = "optics" + rows[labels.OPTICS_GROUP] + "_" + rows[_GROUP_NAME]
+        if position and labels.GROUP_NAME in common:
+            rows[labels.GROUP_NAME] = "optics" + rows[labels.OPTICS_GROUP] + "_" + rows[labels.GROUP_NAME]
         parts.append(rows)
     particles = pd.concat(parts, ignore_index=True)
     _tell_of_duplicates(particles)
@@ -57,7 +56,8 @@ def _joined_optics(
     tables: Mapping[str, ParticleTable], problems: list[str]
 ) -> tuple[pd.DataFrame, dict[str, dict[str, str]]]:
     """Return the optics groups of all files, and for each file its numbers -> the new ones."""
-    frames = {path: _complete(table.optics) for path, table in tables.items()}
+    said = [label for label in _NOT_SAID_IS_NO if any(label in table.optics for table in tables.values())]
+    frames = {path: _complete(table.optics, said) for path, table in tables.items()}
     columns = list(next(iter(frames.values())).columns)
     rows: dict[str, tuple[str, dict[str, str]]] = {}  # name -> file it was first seen in, values
     numbers: dict[str, dict[str, str]] = {}
@@ -80,9 +80,9 @@ def _joined_optics(
     return pd.DataFrame(table, columns=columns, dtype=object), numbers
 
 
-def _complete(optics: pd.DataFrame) -> pd.DataFrame:
-    """Return an optics table that has a name for every group, and says of CTFs what RELION takes for granted."""
-    made = {label: "0" for label in _NOT_SAID_IS_NO if label not in optics.columns}
+def _complete(optics: pd.DataFrame, said: list[str]) -> pd.DataFrame:
+    """Return an optics table that has a name for every group, and says No of CTFs where only other files say it."""
+    made = {label: "0" for label in said if label not in optics.columns}
     if labels.OPTICS_GROUP_NAME not in optics.columns:
         made[labels.OPTICS_GROUP_NAME] = "opticsGroup" + optics[labels.OPTICS_GROUP]
     return optics.assign(**made)
@@ -102,7 +102,7 @@ def _common_columns(tables: Mapping[str, ParticleTable]) -> list[str]:
     common = [label for label in all_labels if all(label in table.particles for table in tables.values())]
     if left_out := [label for label in all_labels if label not in common]:
         logger.warning("Columns that not every file has are left out: %s", ", ".join(left_out))
-    return [label for label in common if label != _GROUP_NUMBER]
+    return [label for label in common if label != labels.GROUP_NUMBER]
 
 
 def _tell_of_duplicates(particles: pd.DataFrame) -> None:
