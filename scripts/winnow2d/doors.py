@@ -101,7 +101,10 @@ def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
         request = _from_snakemake(script_globals["snakemake"], spec, script)
     else:
         request = _from_command_line(sys.argv, spec, script)
-    return dataclasses.replace(request, job=_with_inputs(request.job, spec))
+    request = dataclasses.replace(request, job=_with_inputs(request.job, spec))
+    if spec.misfit and (why := spec.misfit(request.job.options)):
+        raise JobError(f"{request.directory}/job.star: {why}")
+    return request
 
 
 def _with_inputs(job: JobFile, spec: JobSpec) -> JobFile:
@@ -200,8 +203,6 @@ def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Req
     if label != spec.process_label and not spec.process_label.startswith(f"{label}."):
         raise JobError(f"{directory}/{path.name}: a job of type {label}; {script.name} runs {spec.process_label}")
     job = jobs.read_job_star(directory / path.name, spec.options_type, is_ours=spec.planned_outputs is None)
-    if misfit := spec.misfit(job.options) if spec.misfit else "":
-        raise JobError(f"{directory}/{path.name}: {misfit}")
     number = jobs.NUMBER_OF_TYPE[spec.type] if spec.is_relion_job else None
     inputs, outputs = _inputs_said(job, spec), _outputs_said(job, spec, directory)
     job = dataclasses.replace(job, label=spec.process_label, type_number=number, inputs=inputs, outputs=outputs)
