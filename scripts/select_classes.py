@@ -5,7 +5,9 @@ import logging
 import numpy as np
 
 from winnow2d import runner
+from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
+from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import ParticleTable, read_particle_table
 from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import read_class_table, read_iteration
@@ -13,6 +15,7 @@ from winnow2d.formats.selection_star import (
     class_image_names,
     class_indices,
     classified_particles,
+    mask_diameter_ang,
     remove_selection,
     rows_of,
     write_backup_selection,
@@ -24,7 +27,25 @@ from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
+from winnow2d.selection.recentre import recentred
 from winnow2d.selection.scores import score_classes
+
+OUTPUTS = {
+    "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
+    "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+}  # fmt: skip
+
+
+def misfit(options: SelectOptions) -> str:
+    """Return why a form of RELION's Select job does not ask for a choice of classes by their scores; empty if so."""
+    if not options.fn_model:
+        return "fn_model names no optimiser file of a Class2D job, of which this script chooses classes"
+    if options.do_regroup:
+        return "do_regroup: Yes is a job of its own; run it with scripts/regroup.py"
+    if not options.do_class_ranker:
+        return "do_class_ranker: No is a choice by hand in RELION's window; with Yes it is made here"
+    return ""
+
 
 SPEC = runner.JobSpec(
     type="Select",
@@ -32,6 +53,9 @@ SPEC = runner.JobSpec(
     nodes={"particles": "particles", "class_averages": "class_averages"},
     input_nodes={"optimiser": "class2d_optimiser"},
     option_inputs={"fn_model": "optimiser"},
+    inputs_of=lambda options: files_of_fn_model(options.fn_model),
+    misfit=misfit,
+    planned_outputs=lambda options: OUTPUTS,
 )
 
 
@@ -67,7 +91,8 @@ with runner.job(globals(), SPEC) as job:
         path.unlink(missing_ok=True)
 
     iteration = read_iteration(job.inputs.optimiser)
-    features = class_features(iteration, job.params.particle_diameter)
+    diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
+    features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
     choice = choose_classes(features, score_classes(features), job.options, n_unclassified)
     classes, table = read_class_table(job.inputs.model), read_particle_table(job.inputs.data)
@@ -91,6 +116,11 @@ with runner.job(globals(), SPEC) as job:
         )  # fmt: skip
 
     write_kept_particles(job.outputs.particles, table, choice.kept, list(duplicates))
-    write_class_averages(job.outputs.class_averages, classes, choice.order, choice.score)
+    stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
+    if stack:
+        write_stack(stack, recentred(iteration.model.references[choice.order]), iteration.model.pixel_size_ang)
+    write_class_averages(
+        job.outputs.class_averages, classes, choice.order, choice.score, stack.as_posix() if stack else ""
+    )
     write_backup_selection(job.outputs.backup_selection, choice.kept)
     write_rank_files(job.directory, job.inputs.optimiser, table, classes, choice.score)

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
+from winnow2d.formats.cells import number_of
+from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.particles import ParticleTable, write_particle_table
 from winnow2d.formats.star import number_column, read_star, write_star
 
@@ -19,8 +21,8 @@ _ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
 _AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
 _RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
 SELECTION_FILES = (
-    "particles.star", "class_averages.star", "backup_selection.star",
-    "rank_optimiser.star", "rank_data.star", "rank_model.star", "particles_removed.star",
+    "particles.star", "particles_removed.star", "class_averages.star", "class_averages.mrcs", "backup_selection.star",
+    "rank_optimiser.star", "rank_data.star", "rank_model.star",
 )  # fmt: skip
 _UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
 
@@ -109,7 +111,9 @@ def write_backup_selection(path: str | Path, kept_classes: np.ndarray) -> None:
     write_star(path, {"": pd.DataFrame({"rlnSelected": np.asarray(kept_classes).astype(np.int64)})})
 
 
-def write_class_averages(path: str | Path, classes: pd.DataFrame, order: np.ndarray, scores: np.ndarray) -> None:
+def write_class_averages(
+    path: str | Path, classes: pd.DataFrame, order: np.ndarray, scores: np.ndarray, stack: str = ""
+) -> None:
     """Write class_averages.star: the kept averages with their scores, in an unnamed block.
 
     Parameters
@@ -119,9 +123,13 @@ def write_class_averages(path: str | Path, classes: pd.DataFrame, order: np.ndar
     order : int array
         0-based classes in the order wanted.
     scores : (k,) float array
+    stack : str
+        Where the kept averages lie in that order, if not where the classification has them.
     """
     rows = classes.iloc[order]
-    table = {"rlnReferenceImage": rows["rlnReferenceImage"], "rlnPredictedClassScore": number_column(scores[order])}
+    own = [f"{number:06d}@{stack}" for number in range(1, len(rows) + 1)]
+    images = pd.Series(own, index=rows.index, dtype=object) if stack else rows["rlnReferenceImage"]
+    table = {"rlnReferenceImage": images, "rlnPredictedClassScore": number_column(scores[order])}
     table |= {label: _finite(rows[label]) for label in _AVERAGE_COLUMNS if label in rows}
     write_star(path, {"": pd.DataFrame(table).reset_index(drop=True)})
 
@@ -147,13 +155,23 @@ def write_rank_files(
     ranked |= {label: _finite(classes[label]) for label in _RANK_COLUMNS if label in classes}
     write_star(folder / "rank_model.star", {"model_classes": pd.DataFrame(ranked)})
     write_particle_table(folder / "rank_data.star", table)
-    blocks = read_star(optimiser_path)
-    if "optimiser_general" not in blocks:
-        raise StarError(f"{optimiser_path}: no table optimiser_general. Name a run_itNNN_optimiser.star file.")
-    optimiser = blocks["optimiser_general"].iloc[0].to_dict()
+    optimiser = _optimiser(optimiser_path).iloc[0].to_dict()
     optimiser["rlnModelStarFile"] = (folder / "rank_model.star").as_posix()
     optimiser["rlnExperimentalDataStarFile"] = (folder / "rank_data.star").as_posix()
-    write_star(folder / "rank_optimiser.star", {"optimiser_general": optimiser})
+    write_star(folder / "rank_optimiser.star", {TABLE: optimiser})
+
+
+def _optimiser(path: str | Path) -> pd.DataFrame:
+    """Return the table of an optimiser file."""
+    blocks = read_star(path)
+    if TABLE not in blocks:
+        raise StarError(f"{path}: no table {TABLE}. Name a run_itNNN_optimiser.star file.")
+    return blocks[TABLE]
+
+
+def mask_diameter_ang(optimiser_path: str | Path) -> float:
+    """Return the mask diameter of a classification in Angstrom; 0 if its optimiser file tells of none."""
+    return max(float(number_of(_optimiser(optimiser_path), "rlnParticleDiameter", 0.0, where=str(optimiser_path))), 0.0)
 
 
 def read_group_scales(model_path: str | Path) -> np.ndarray:
