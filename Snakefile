@@ -18,7 +18,7 @@ if CONFIG.demo:
 
     include: "rules/simulate.smk"
 
-else:
+elif not GIVEN:
 
     include: "rules/extract.smk"
 

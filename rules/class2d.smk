@@ -17,6 +17,8 @@ rule class2d:
         optimiser="Class2D/job{round}1/run_it{iteration}_optimiser.star",
         sampling="Class2D/job{round}1/run_it{iteration}_sampling.star",
         classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
+    wildcard_constraints:
+        round="|".join(CLASSIFIED) or "(?!)",  # the one given, and RELION's jobs of like numbers, are none of ours
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
     conda:
