@@ -17,10 +17,10 @@ rule class2d:
         optimiser="Class2D/job{round}1/run_it{iteration}_optimiser.star",
         sampling="Class2D/job{round}1/run_it{iteration}_sampling.star",
         classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
-    wildcard_constraints:
-        round="|".join(CLASSIFIED) or "(?!)",  # the one given, and RELION's jobs of like numbers, are none of ours
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
+    wildcard_constraints:
+        round="|".join(CLASSIFIED) or "(?!)",  # the one given, and RELION's jobs of like numbers, are none of ours
     conda:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it
