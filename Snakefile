@@ -20,7 +20,7 @@ if CONFIG.demo:
 
     include: "rules/simulate.smk"
 
-else:
+elif not GIVEN:
 
     include: "rules/extract.smk"
 

@@ -121,7 +121,12 @@ def test_both_algorithms_are_an_error():
             {"input": {"particles": ["a.star", "b.star"]}},
             "input.particles: 2 files given, expected one. Join them first",
         ),
-        ({"input": {"optimiser": "run_it025_optimiser.star"}}, "input.optimiser: not supported yet"),
+        ({"input": {"optimiser": ["a.star"]}}, "input.optimiser: expected the path of a run_itNNN_optimiser.star"),
+        ({"input": {"optimiser": "a.star"}, "class2d": {"fn_cont": "b.star"}}, "class2d.fn_cont: round 1 goes on from"),
+        (
+            {"input": {"optimiser": "a.star"}, "rounds": [{"class2d": {"nr_classes": 3}}]},
+            "round 1: class2d: its classification is given (input.optimiser)",
+        ),
         ({"input": {"micrographs": "m.star", "coordinates": "c.star"}}, "input.micrographs: not supported yet"),
         ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
     ],
@@ -180,6 +185,14 @@ def test_regrouping_is_a_job_of_its_own():
 
 def test_demo_may_be_empty():
     assert check_config(USERS | {"input": {"demo": None}}).demo.particles == 2000
+
+
+def test_a_classification_that_is_given():
+    given = {"input": {"optimiser": "Class2D/job005/run_it025_optimiser.star"}}
+    config = check_config(USERS | given | {"rounds": [{}, {"class2d": {"fn_cont": "b.star"}}]})
+    assert (config.optimiser, config.particles, config.demo) == (given["input"]["optimiser"], (), None)
+    assert config.rounds[1].class2d.fn_cont == "b.star"
+    assert check_config(USERS).optimiser == ""
 
 
 @pytest.mark.parametrize("text", ["class2d: {nr_classes: 3", "- :\n\t- a"])

@@ -14,7 +14,12 @@ from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
 from winnow2d.formats.cryosparc import SUFFIX, read_cryosparc_table
 from winnow2d.formats.labels import SOURCE_IMAGE_NAME
-from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
+from winnow2d.formats.particles import (
+    ParticleTable,
+    read_particle_table,
+    tell_of_other_tables,
+    write_particle_table,
+)
 from winnow2d.formats.star import read_star
 from winnow2d.intake.findings import Findings, numbers
 from winnow2d.intake.images import check_headers, check_pixels
@@ -117,6 +122,58 @@ def enter_particles(
     return Entered(len(kept.particles), len(left_out), len(names), len(links))
 
 
+def enter_classified(
+    source: Path,
+    project: Path,
+    job_directory: str,
+    stacks_root: str = "",
+    do_ctf_correction: bool = True,
+    rounds: Sequence[PlannedRound] = (),
+) -> ParticleTable:
+    """Return the particles of a classification made elsewhere, named so that the project finds their images.
+
+    Stacks that are not found from the project by their name are linked, as `enter_particles` does, on account of
+    `job_directory`. Headers are checked, pixels are not: whoever classified the images has read them. Where no round
+    follows no image is needed, and what is wrong with them is told as warnings.
+
+    Parameters
+    ----------
+    source : Path
+        The data file of the classification; no row of it is left out.
+    project, stacks_root, do_ctf_correction : as in `enter_particles`
+    job_directory : str
+        The job of ours that takes the particles over.
+    rounds : sequence of PlannedRound
+        Those that classify the particles anew.
+
+    Raises
+    ------
+    StarError
+        With all problems together; no link is made then.
+    """
+    findings = Findings()
+    project = project.absolute()
+    table = read_particle_table(source)
+    check_tables(table, str(source), do_ctf_correction, findings)
+    references = split_image_names(table.particles["rlnImageName"])
+    own_links = read_own_links(project, job_directory)
+    folders = search_folders(source, project, stacks_root)
+    found = find_stacks(references.names, folders, own_links)
+    of_images = findings if rounds else Findings()
+    check_found(found, folders, str(source), of_images)
+    given = numbers(table.optics["rlnImageSize"]) if "rlnImageSize" in table.optics else np.array([np.nan])
+    check_headers(found, references, optics_rows(table), given, str(source), of_images)
+    _check_rounds(table, 0, rounds, findings)
+    if not rounds:
+        findings.warnings += of_images.errors
+    findings.settle()
+    present = {name: path for name, path in found.items() if path is not None}
+    names, links = plan_links(present, project, job_directory, own_links)
+    make_links(links, own_links, project, job_directory)
+    names = {name: name for name in found} | names
+    return ParticleTable(table.optics, rename_stacks(table.particles, references, names))
+
+
 def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
     """Return the tables as they are, faults included: they are to be told together with all others.
 
@@ -129,6 +186,7 @@ def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
     if source.suffix == ".csg":
         raise StarError(f"{source}: a list of files. Name the .cs file of the particles that stands in it.")
     blocks = read_star(source)
+    tell_of_other_tables(blocks, source)
     if "optics" in blocks and "particles" in blocks:
         return ParticleTable(blocks["optics"], blocks["particles"])
     try:
