@@ -108,10 +108,7 @@ def _header_in(content: bytes, byte_order: str) -> Any:
 def _read_tiff(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise ImageError(
-                    f"{path}: a TIFF file of {getattr(image, 'n_frames', 1)} frames; expected one micrograph"
-                )
+            _check_one_plane(path, getattr(image, "n_frames", 1))
             pixels = np.asarray(image)
     except _UNREADABLE as error:
         if isinstance(error, ImageError):

@@ -97,12 +97,7 @@ def read_micrograph_table(path: str | os.PathLike, needs_ctf: bool) -> Micrograp
 
 
 def _missing_columns(optics: pd.DataFrame, micrographs: pd.DataFrame, needs_ctf: bool) -> list[str]:
-    needed_optics: tuple[str, ...] = (
-        labels.OPTICS_GROUP,
-        labels.VOLTAGE,
-        labels.SPHERICAL_ABERRATION,
-        MICROGRAPH_PIXEL_SIZE,
-    )
+    needed_optics = [labels.OPTICS_GROUP, labels.VOLTAGE, labels.SPHERICAL_ABERRATION, MICROGRAPH_PIXEL_SIZE]
     needed_rows = [labels.MICROGRAPH_NAME, labels.OPTICS_GROUP, *(CTF_OF_MICROGRAPHS if needs_ctf else ())]
     needed_optics += [labels.AMPLITUDE_CONTRAST] if needs_ctf else []
     problems = []
