@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from conftest import PIPELINER
 from interop.graph import read_graph
-from interop.programs import run
+from interop.programs import refused, run
 from interop.small_project import CLEAN, EM, JOBS, REGROUPED, SELECTED, VDAM
 from winnow2d.formats.pipeline_star import PIPELINE, read_pipeline
+from winnow2d.formats.project import changed_pipeline
 
 pytestmark = [pytest.mark.pipeliner, pytest.mark.relion, pytest.mark.workflow]
 
+COMPLETE = ("relion_pipeliner", "--check_job_completion")
 CLIENT = Path(__file__).with_name("pipeliner_client.py")
 PARTICLES, AVERAGES = "ParticleGroupMetadata.star.relion", "Image2DGroupMetadata.star.relion.classaverages"
 DATA, OPTIMISER = f"{PARTICLES}.class2d", "OptimiserData.star.relion.class2d"
@@ -95,5 +98,29 @@ def test_it_adds_a_job_of_our_job_star_and_we_read_what_it_wrote(ours):
     assert after.outputs_of("Class2D/job1001/") == [
         f"Class2D/job1001/run_it010_{name}.star" for name in ("data", "optimiser")
     ]
-    # its file, which RELION 3.1 cannot read, becomes one all can read when a job of ours is next put down
-    assert {job["name"] for job in ask(ours, "jobs")["jobs"]} == after.jobs.keys()
+
+
+def test_what_each_program_makes_of_the_graph_is_read_by_the_others_once_we_have_written_it(ours):
+    """RELION 3.1 keeps numbers and the Pipeliner labels; neither opens what the other left, and we give back both."""
+    listed = ask(ours, "jobs")
+    run(ours, *COMPLETE)
+    said = refused(ours, "env", "-u", "PYTHONPATH", PIPELINER / "python", CLIENT, "jobs")
+    assert "appears to be an older RELION STAR file" in said
+    with changed_pipeline(ours):
+        pass
+    again = ask(ours, "jobs")
+    generic = [job | {"type": ".".join(job["type"].split(".")[:2])} for job in listed["jobs"]]
+    for job, known in zip(again["jobs"], generic, strict=True):
+        assert (job["name"], job["status"], job["alias"]) == (known["name"], known["status"], known["alias"])
+        assert job["type"].startswith(known["type"])
+        assert [path for path, _ in job["inputs"]] == [path for path, _ in known["inputs"]]
+        assert [path for path, _ in job["outputs"]] == [path for path, _ in known["outputs"]]
+
+    run(ours, "env", "-u", "PYTHONPATH", PIPELINER / "pipeliner", "--schedule_job", "Class2D/job011/job.star")
+    before = read_graph(ours)
+    assert "cannot find name or type in pipeline_nodes table" in refused(ours, *COMPLETE)
+    shutil.rmtree(ours / ".relion_lock")  # RELION 3.1 leaves it behind when it stops
+    with changed_pipeline(ours):
+        pass
+    run(ours, *COMPLETE)
+    assert read_graph(ours) == before
