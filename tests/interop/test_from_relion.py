@@ -30,13 +30,14 @@ STEM = f"{THEIRS}/run_it020_"
 CLASSIFIED = {name: f"{STEM}{name}.star" for name in ("data", "model", "optimiser")}
 LEDGERS = {"class": "classes", "particle": "particles"}
 RELIONS_CLASS2D = "fn_img == Extract/job001/particles.star;nr_classes == 3;nr_iter == 20;nr_threads == 2"
+SEED = ";other_args == --random_seed 1"  # else it is the clock
 
 
 @pytest.fixture(scope="module")
 def classified(finished, tmp_path_factory) -> Path:
     """Return our project with a Class2D job RELION scheduled from our job.star and ran; not to be changed."""
     project = copy_project(finished, tmp_path_factory.mktemp("from_relion") / "project")
-    job = ("--addJobFromStar", "Class2D/job011/job.star", "--addJobOptions", RELIONS_CLASS2D)
+    job = ("--addJobFromStar", "Class2D/job011/job.star", "--addJobOptions", RELIONS_CLASS2D + SEED)
     run(project, "relion_pipeliner", *job)
     run(project, "relion_pipeliner", "--schedule", "first", "--RunJobs", f"{THEIRS}/", "--sec_wait_after", 0)
     assert (project / THEIRS / "RELION_JOB_EXIT_SUCCESS").is_file()
@@ -116,26 +117,37 @@ def with_own_option(job_star, name, value):
     write_star(job_star, read_star(job_star) | {"winnow_own": own})
 
 
-# RELION itself keeps 0.975; by our own rules a few particles of two like classes change over.
-@pytest.mark.parametrize(("rules", "kept"), [("relion", 0.93), ("none", 0.8)])
-def test_we_go_on_from_relions_iteration_in_a_job_relion_scheduled(mixed, rules, kept):
+def kept_by_relion(project):
+    """Return which part of the particles RELION itself leaves in their class in one more iteration."""
+    go_on = ("--continue", CLASSIFIED["optimiser"], "--o", "Class2D/theirs", "--iter", 21, "--j", 1)
+    run(project, "relion_refine", *go_on)
+    return (classes(project, CLASSIFIED["data"]) == classes(project, "Class2D/theirs_it021_data.star")).mean()
+
+
+def classes(project, path):
+    return particles_from_table(read_particle_table(project / path))[0].class_index
+
+
+# By our own rules a few particles of two like classes change over.
+@pytest.mark.parametrize(("rules", "fewer"), [("relion", 0.05), ("none", 0.15)])
+def test_we_go_on_from_relions_iteration_in_a_job_relion_scheduled(mixed, rules, fewer):
     """One more iteration of ours after RELION's twenty, then one more of RELION's after ours."""
     options = f"{RELIONS_CLASS2D};fn_cont == {CLASSIFIED['optimiser']};nr_iter == 21"
-    run(mixed, "relion_pipeliner", "--addJobFromStar", f"{THEIRS}/job.star", "--addJobOptions", options)
+    run(mixed, "relion_pipeliner", "--addJobFromStar", "Class2D/job011/job.star", "--addJobOptions", options)
     directory = "Class2D/job1002"
+    ours = f"{directory}/run_it021_"
     assert read_graph(mixed).jobs[f"{directory}/"] == ("8", "1", "None")
     with_own_option(mixed / directory / "job.star", "compatibility", rules)
     script(mixed, "class2d.py", directory)
     assert f"Going on after iteration 20 of {CLASSIFIED['optimiser']}" in (mixed / directory / "run.out").read_text()
     graph = read_graph(mixed)
     assert graph.jobs[f"{directory}/"] == ("8", "2", "None")
-    assert graph.outputs_of(f"{directory}/") == [f"{directory}/run_it021_{name}.star" for name in ("data", "optimiser")]
-    go_on = ("--continue", f"{directory}/run_it021_optimiser.star", "--o", "Class2D/run", "--iter", 22, "--j", 1)
+    assert graph.outputs_of(f"{directory}/") == [f"{ours}{name}.star" for name in ("data", "optimiser")]
+    kept = (classes(mixed, CLASSIFIED["data"]) == classes(mixed, f"{ours}data.star")).mean()
+    assert kept >= kept_by_relion(mixed) - fewer
+    go_on = ("--continue", f"{ours}optimiser.star", "--o", "Class2D/run", "--iter", 22, "--j", 1)
     run(mixed, "relion_refine", *go_on)
-    paths = (CLASSIFIED["data"], f"{directory}/run_it021_data.star", "Class2D/run_it022_data.star")
-    before, ours, theirs = (particles_from_table(read_particle_table(mixed / path))[0].class_index for path in paths)
-    assert (before == ours).mean() >= kept
-    assert (ours == theirs).mean() >= 0.9
+    assert (classes(mixed, f"{ours}data.star") == classes(mixed, "Class2D/run_it022_data.star")).mean() >= 0.85
 
 
 def test_we_run_a_job_relion_scheduled_but_none_it_ran(mixed):
