@@ -6,6 +6,8 @@ The classification is that of the round, or one that another program or project 
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from winnow2d import runner
 from winnow2d.config import Round, check_config
 from winnow2d.formats.jobs import is_ours
@@ -26,6 +28,8 @@ from winnow2d.intake.rounds import planned
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.features import class_features
 from winnow2d.selection.scores import score_classes
+
+logger = logging.getLogger("winnow2d")
 
 SPEC = runner.JobSpec(
     type="Select",
@@ -57,6 +61,15 @@ def read_particles(job: runner.Job) -> ParticleTable:
     )
 
 
+def has_average(references: np.ndarray, where: str) -> np.ndarray:
+    """Return which class averages (k, y, x) are pictures, (k,) bool: RELION may leave NaN of a class it lost."""
+    is_whole = np.isfinite(references).all(axis=(1, 2))
+    if not is_whole.all():
+        classes = ", ".join(map(str, np.flatnonzero(~is_whole) + 1))
+        logger.warning("%s: NaN or infinite pixels in class %s; the score is 0", where, classes)
+    return is_whole
+
+
 with runner.job(globals(), SPEC) as job:
     spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
     remove_selection(job.directory)
@@ -68,7 +81,8 @@ with runner.job(globals(), SPEC) as job:
     box_ang = iteration.model.box_px * iteration.model.pixel_size_ang
     features = class_features(iteration, job.params.particle_diameter or box_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
-    choice = choose_classes(features, score_classes(features), job.options, n_unclassified)
+    scores = np.where(has_average(iteration.model.references, str(job.inputs.model)), score_classes(features), 0.0)
+    choice = choose_classes(features, scores, job.options, n_unclassified)
     classes = class_table_from_here(job.inputs.model, job.inputs.optimiser)
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
@@ -78,7 +92,7 @@ with runner.job(globals(), SPEC) as job:
     write_particle_ledger(
         job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule
     )
-    logging.getLogger(__name__).info(choice.sentence)
+    logger.info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
 
     write_kept_particles(job.outputs.particles, table, choice.kept)
