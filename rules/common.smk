@@ -22,7 +22,7 @@ from winnow2d.formats.given_job import given_job
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import Class2DOptions
+from winnow2d.options import PROJECT_WIDE, Class2DOptions
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
@@ -48,10 +48,17 @@ JOBS += [f"Class2D/job{number}1" for number in CLASSIFIED]
 for item in CONFIG.rounds:
     JOBS.append(f"Select/job{item.number:02d}2")
     JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
+MAPPED = "Select/job008/particles.star"  # where another extraction is to be mapped to
+JOBS += ["Select/job008"] if CONFIG.own.map_to else []
+EXPORTED = {
+    program: f"export/{program}/particles.star"
+    for program in ("relion", "cryosparc")
+    if CONFIG.own.export in (program, "all")
+}
 
 try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.
-    runner.check_project(JOBS, CLEAN, PAGE)
+    runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()])
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
@@ -83,6 +90,17 @@ def kept_particles(number):
         return GIVEN.data if GIVEN else EXTRACTED
     kind = 3 if CONFIG.rounds[number - 1].regroup else 2
     return f"Select/job{number:02d}{kind}/particles.star"
+
+
+def final_particles():
+    """Return the particles.star that all rounds, and the mapping, end with."""
+    return MAPPED if CONFIG.own.map_to else kept_particles(len(CONFIG.rounds))
+
+
+def map_options():
+    """Return the options of the job that maps the kept particles onto another extraction."""
+    names = ("stacks_root", "map_tolerance", "map_angpix", "map_poses")
+    return {name: getattr(CONFIG.own, name) for name in names}
 
 
 def particles_entering(wildcards):
@@ -199,7 +217,7 @@ def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
     unread = {
-        "stacks_root",
+        *PROJECT_WIDE,
         "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),

@@ -22,6 +22,7 @@ from winnow2d.intake.rounds import given_classification, misfits, planned
 from winnow2d.option_values import fault_of
 from winnow2d.options import (
     PRESETS,
+    PROJECT_WIDE,
     SECTIONS,
     Class2DOptions,
     DemoOptions,
@@ -36,7 +37,6 @@ INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
 SUPPORTED_INPUTS = ("particles", "optimiser", "demo")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
 FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
-PROJECT_WIDE = ("stacks_root",)  # own options read before the first round
 
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
+from winnow2d.formats.cryosparc import SUFFIX, read_cryosparc_table
 from winnow2d.formats.labels import SOURCE_IMAGE_NAME
 from winnow2d.formats.particles import (
     ParticleTable,
@@ -37,6 +38,8 @@ from winnow2d.intake.tables import check_tables, numbered_from_one, optics_rows,
 
 logger = logging.getLogger(__name__)
 
+IMPORT_JOB = "Extract/job001"
+
 
 @dataclass(frozen=True)
 class Entered:
@@ -51,10 +54,11 @@ class Entered:
 def enter_particles(
     source: Path,
     project: Path,
-    job_directory: str = "Extract/job001",
+    job_directory: str = IMPORT_JOB,
     stacks_root: str = "",
     do_ctf_correction: bool = True,
     rounds: Sequence[PlannedRound] = (),
+    passthrough: str = "",
 ) -> Entered:
     """Check the particles of a STAR file and write them as `job_directory`/particles.star.
 
@@ -64,7 +68,7 @@ def enter_particles(
     Parameters
     ----------
     source : Path
-        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star).
+        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star), or cryoSPARC's .cs file.
     project : Path
         The project directory; names in the result are relative to it.
     job_directory : str
@@ -75,6 +79,8 @@ def enter_particles(
         Whether the classification will need the CTF columns.
     rounds : sequence of PlannedRound
         What the rounds ask of the particles; empty where it is not known.
+    passthrough : str
+        cryoSPARC's passthrough file; empty for the one beside the .cs file, if there is any.
 
     Returns
     -------
@@ -87,7 +93,7 @@ def enter_particles(
     """
     findings = Findings()
     project = project.absolute()
-    table = without_unused_optics(_read(source, findings), str(source), findings)
+    table = without_unused_optics(_read(source, findings, passthrough), str(source), findings)
     check_tables(table, str(source), do_ctf_correction, findings)
     if "rlnImageName" not in table.particles or table.particles.empty:
         findings.settle()
@@ -105,7 +111,7 @@ def enter_particles(
     names, links = plan_links(present, project, job_directory, own_links)
     make_links(links, own_links, project, job_directory)
     _write_left_out(project / job_directory / "left_out.tsv", table.particles, left_out)
-    particles = _rename_stacks(table.particles, references, names)
+    particles = rename_stacks(table.particles, references, names)
     is_kept = np.ones(len(particles), dtype=bool)
     is_kept[list(left_out)] = False
     kept = ParticleTable(table.optics, particles[is_kept].reset_index(drop=True))
@@ -165,14 +171,20 @@ def enter_classified(
     names, links = plan_links(present, project, job_directory, own_links)
     make_links(links, own_links, project, job_directory)
     names = {name: name for name in found} | names
-    return ParticleTable(table.optics, _rename_stacks(table.particles, references, names))
+    return ParticleTable(table.optics, rename_stacks(table.particles, references, names))
 
 
-def _read(source: Path, findings: Findings) -> ParticleTable:
+def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
     """Return the tables as they are, faults included: they are to be told together with all others.
 
     The optics table has no columns where it could not be made from an old file; the errors are found then.
     """
+    if source.suffix == SUFFIX:
+        return read_cryosparc_table(source, passthrough)
+    if passthrough:
+        findings.warn(f"own.passthrough: {passthrough} is not read, as {source} is no .cs file.")
+    if source.suffix == ".csg":
+        raise StarError(f"{source}: a list of files. Name the .cs file of the particles that stands in it.")
     blocks = read_star(source)
     tell_of_other_tables(blocks, source)
     if "optics" in blocks and "particles" in blocks:
@@ -225,7 +237,7 @@ def _check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[Planne
     findings.errors.extend(misfits(rounds, box_px, float(pixels[smallest]), len(table.particles) - n_left_out))
 
 
-def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
+def rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
     """Return the particles with the stack names of the project; names that changed are kept in a column of ours."""
     new_names = np.array([names[name] for name in references.names], dtype=object)
     old_names = np.array(references.names, dtype=object)
