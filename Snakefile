@@ -12,17 +12,23 @@ rule all:
     input:
         PAGE,
         CLEAN,
+        [REEXTRACTED] if REEXTRACTED else [],
 
 
 if CONFIG.demo:
 
     include: "rules/simulate.smk"
 
+elif CONFIG.micrographs:
+
+    include: "rules/extract_micrographs.smk"
+
 else:
 
     include: "rules/extract.smk"
 
 
+include: "rules/reextract.smk"
 include: "rules/class2d.smk"
 include: "rules/select_classes.smk"
 include: "rules/regroup.smk"

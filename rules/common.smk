@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError, StarError
+from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
+from winnow2d.formats.coordinates import is_pattern
 from winnow2d.formats.cells import number_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
@@ -31,10 +33,20 @@ except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 EXTRACTED = "Extract/job001/particles.star"
+TRUTH = "Extract/job001/truth.star"  # of simulated particles
+PICKED_TRUTH = f"{SIMULATED}/truth.star"  # of simulated micrographs
 CLEAN = "Select/clean"
 PAGE = "report/index.html"
+# Coordinates that are one file; a pattern is no input of a rule.
+COORDINATES = [CONFIG.micrographs.coordinates] if CONFIG.micrographs else []
+COORDINATES = [path for path in COORDINATES if not is_pattern(path)]
 ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
-JOBS = ["Extract/job001"]
+IS_SIMULATED = bool(CONFIG.demo or (CONFIG.micrographs and CONFIG.micrographs.demo))
+MICROGRAPHS = CONFIG.micrographs.micrographs if CONFIG.micrographs else CONFIG.own.reextract_micrographs
+REEXTRACTED = "Extract/job009/particles.star" if CONFIG.own.reextract else ""
+BOXED = rounds_of_other_box(CONFIG)
+JOBS = ["Extract/job001"] + [f"Extract/job{number:02d}8" for number in BOXED]
+JOBS += ["Extract/job009"] if REEXTRACTED else []
 for item in CONFIG.rounds:
     JOBS += [f"Class2D/job{item.number:02d}1", f"Select/job{item.number:02d}2"]
     JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
@@ -69,7 +81,29 @@ def kept_particles(number):
 
 def particles_entering(wildcards):
     """Return the particles.star a round classifies."""
-    return kept_particles(round_of(wildcards).number - 1)
+    number = round_of(wildcards).number
+    return f"Extract/job{number:02d}8/particles.star" if number in BOXED else kept_particles(number - 1)
+
+
+def sources_of_box(wildcards):
+    """Return the inputs of a round's extraction in another box, by name."""
+    found = {"particles": kept_particles(round_of(wildcards).number - 1), "entered": EXTRACTED}
+    if CONFIG.micrographs:
+        found["micrographs"] = MICROGRAPHS
+    return found | {"truth": [TRUTH] if IS_SIMULATED else []}
+
+
+def sources_of_reextraction(wildcards):
+    """Return the inputs of the last extraction, by name."""
+    found = {"particles": kept_particles(len(CONFIG.rounds)), "entered": EXTRACTED, "truth": []}
+    return found | ({"micrographs": MICROGRAPHS} if MICROGRAPHS else {})
+
+
+def box_of_reextraction():
+    """Return where the box of the last extraction comes from, unless own.reextract_size says it."""
+    if not CONFIG.micrographs:
+        return "particles"
+    return "mask" if any(item.own.auto_box for item in CONFIG.rounds) else "options"
 
 
 def last_iteration(number, name):
@@ -175,11 +209,22 @@ def own_options(wildcards):
     item = round_of(wildcards)
     unread = {
         "stacks_root",
+        "auto_box",  # what it chose stands in the particles
+        "resolution",
+        "reextract",
+        "reextract_size",
+        "reextract_micrographs",
         "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),
     }
     return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
+
+
+def extraction_own(item):
+    """Return the options of ours that an extraction for a round reads."""
+    names = ("stacks_root", "random_seed", "auto_box", "resolution")
+    return {name: getattr(item.own, name) for name in names}
 
 
 def put_project_right():
