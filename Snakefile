@@ -13,6 +13,8 @@ rule all:
         PAGE,
         CLEAN,
         [REEXTRACTED] if REEXTRACTED else [],
+        [MAPPED] if CONFIG.own.map_to else [],
+        list(EXPORTED.values()),
 
 
 if CONFIG.demo:
@@ -23,7 +25,7 @@ elif CONFIG.micrographs:
 
     include: "rules/extract_micrographs.smk"
 
-else:
+elif not GIVEN:
 
     include: "rules/extract.smk"
 
@@ -34,6 +36,16 @@ include: "rules/select_classes.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
 include: "rules/report.smk"
+
+
+if CONFIG.own.map_to:
+
+    include: "rules/map_particles.smk"
+
+
+if EXPORTED:
+
+    include: "rules/export_particles.smk"
 
 
 onstart:

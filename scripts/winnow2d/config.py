@@ -19,10 +19,11 @@ from winnow2d import devices
 from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError
 from winnow2d.extraction.asked import MicrographInput, faults_of_extraction, micrograph_input
-from winnow2d.intake.rounds import misfits, planned
+from winnow2d.intake.rounds import given_classification, misfits, planned
 from winnow2d.option_values import fault_of, typed_value
 from winnow2d.options import (
     PRESETS,
+    PROJECT_WIDE,
     SECTIONS,
     Class2DOptions,
     ExtractOptions,
@@ -33,15 +34,9 @@ from winnow2d.options import (
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
 INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
-SUPPORTED_INPUTS = ("particles", "micrographs", "demo", "demo_micrographs")
+SUPPORTED_INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
 FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
-PROJECT_WIDE = (
-    "stacks_root",
-    "reextract",
-    "reextract_size",
-    "reextract_micrographs",
-)  # own options read before the first round
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,8 @@ class Round:
 class Config:
     """A checked config: where particles come from, and what is done to them in each round."""
 
-    particles: tuple[str, ...]  # STAR files; empty for the demo
+    particles: tuple[str, ...]  # STAR files; empty for the demo and for a given classification
+    optimiser: str  # of the job that is round 1's classification; empty where that is ours
     demo: DemoOptions | None
     extract: ExtractOptions
     own: OwnOptions
@@ -121,6 +117,7 @@ def check_config(raw: Any) -> Config:
     micrographs = micrograph_input(raw.get("input"), check.values, check.problems)
     base = {name: check.values(name, raw.get(name), options) for name, options in SECTIONS.items()}
     differences = check.rounds(raw.get("rounds", [{}]))
+    optimiser = given_classification(raw.get("input"), base["class2d"], differences, check.problems)
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
     if demo:
         check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
@@ -128,7 +125,7 @@ def check_config(raw: Any) -> Config:
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
-    return Config(particles, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)
+    return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)
 
 
 @dataclass
@@ -160,8 +157,7 @@ class _Check:
         if "particles" in raw:
             return self._paths(raw["particles"]), None
         if "demo" in raw:
-            values = self.values("input.demo", raw["demo"], DemoOptions)
-            return (), DemoOptions(**values)
+            return (), DemoOptions(**self.values("input.demo", raw["demo"], DemoOptions))
         return (), None
 
     def _paths(self, raw: Any) -> tuple[str, ...]:

@@ -144,6 +144,7 @@ def schema() -> dict[str, Any]:
     }
     inputs: dict[str, Any] = {name: {} for name in INPUTS} | {"particles": one_or_many}
     inputs |= {"micrographs": {"type": "string"}, **{name: _section(options) for name, options in DEMOS.items()}}
+    inputs["optimiser"] = {"type": "string", "description": "Optimiser file of a Class2D job: round 1's classification"}
     sections = {name: _section(options) for name, options in SECTIONS.items()}
     one_round = {
         "type": ["object", "null"],

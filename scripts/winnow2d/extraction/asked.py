@@ -98,13 +98,14 @@ def faults_of_extraction(given: Mapping[str, Any], has_micrographs: bool, own: O
 def rounds_of_other_box(config: Any) -> list[int]:
     """Return the rounds whose images are to be made anew: those that ask for another box than the round before.
 
-    The first round of particles that are to be cut gets its box at once, and has no other.
+    The first round of particles that are to be cut gets its box at once, and has no other; so has a first round
+    whose classification is given.
 
     Parameters
     ----------
     config : Config
     """
     asked = [(item.own.resolution if item.own.auto_box else None) for item in config.rounds]
-    before = [asked[0] if config.micrographs else None, *asked[:-1]]
+    before = [asked[0] if config.micrographs or config.optimiser else None, *asked[:-1]]
     numbers = [item.number for item in config.rounds]
     return [number for number, now, then in zip(numbers, asked, before, strict=True) if now is not None and now != then]
