@@ -206,7 +206,8 @@ def test_coordinates_of_another_sampling(fresh):
 def test_a_wrong_table_is_told_with_its_row(fresh, table, cells, words):
     edit(fresh, table, **cells)
     told = refused(fresh)
-    assert told.startswith(f"{fresh}/micrographs.star: ") and words in told
+    assert told.startswith(f"{fresh}/micrographs.star: ")
+    assert words in told
 
 
 def test_a_file_that_is_no_table_of_micrographs(fresh):
@@ -222,7 +223,8 @@ def test_without_ctf_correction_no_ctf_is_needed(fresh):
 
 def test_a_pattern_that_fits_no_file(fresh):
     told = refused(fresh, "AutoPick/job004/*_autopick.star")
-    assert "fits no file: " in told and "AutoPick/job004/Mic/m1_autopick.star was looked for" in told
+    assert "fits no file: " in told
+    assert "AutoPick/job004/Mic/m1_autopick.star was looked for" in told
 
 
 def test_micrographs_that_are_nowhere(fresh):
@@ -252,14 +254,16 @@ def test_another_pixel_size_in_the_header_is_told_and_the_table_believed(fresh, 
     with mrcfile.open(fresh / FOLDER / "m1.mrc", mode="r+") as file:
         file.voxel_size = 3.0
     table = extract(fresh, WINDOWING)
-    assert "rlnMicrographPixelSize is 2 A, but the header of" in caplog.text and "says 3 A" in caplog.text
+    assert "rlnMicrographPixelSize is 2 A, but the header of" in caplog.text
+    assert "says 3 A" in caplog.text
     assert table.optics["rlnImagePixelSize"].tolist() == ["4.0"]
 
 
 def test_only_picks_above_the_figure_of_merit_are_cut(fresh):
     table = extract(fresh, WINDOWING, minimum_fom=1.0)
     merits = table.particles["rlnAutopickFigureOfMerit"].astype(float)
-    assert len(merits) == 12 * 4 and merits.min() > 1.0  # nine from 0 to 2: one lies at 1.0 and is not above it
+    assert len(merits) == 12 * 4
+    assert merits.min() > 1.0
     assert len(stacks(fresh, JOB)) == 48
 
 
@@ -302,7 +306,7 @@ def test_half_precision_holds_the_same_images(fresh, finished):
 
 def test_values_too_large_for_half_precision_are_told(fresh):
     broken(fresh, 1, np.full((120, 160), 1e5, np.float32))
-    with pytest.raises(StarError, match="do not fit in float16; say extract: {do_float16: No}"):
+    with pytest.raises(StarError, match=r"do not fit in float16; say extract: .do_float16: No."):
         extract(fresh, Windowing(64, 64, False), is_float16=True)
 
 
