@@ -16,6 +16,7 @@ import pandas as pd
 from winnow2d.errors import StarError
 from winnow2d.formats.cells import finite_or, number_of, numbers_of
 from winnow2d.formats.spectra import estimated_resolution_ang, overall_coverage
+from winnow2d.formats.star_writing import Cells, Loop, number_cells
 from winnow2d.records import Iteration, Model, Particles
 
 logger = logging.getLogger(__name__)
@@ -52,21 +53,16 @@ def model_blocks(iteration: Iteration, classes_file: str) -> dict[str, Any]:
         for label, file in MOMENT_FILES.items():
             named = classes_file.replace("_classes.mrcs", file)
             blocks["model_classes"][label] = [f"{k + 1:06d}@{named}" for k in range(model.n_classes)]
+    shells = _class_columns(model)
     for k in range(model.n_classes):
-        blocks[f"model_class_{k + 1}"] = _spectra(model, k)
-    counts = np.bincount(particles.group_index, minlength=n_groups)
-    blocks["model_groups"] = pd.DataFrame(
-        {
-            "rlnGroupNumber": np.arange(1, n_groups + 1),
-            "rlnGroupName": pd.Series(particles.group_names, dtype=object),
-            "rlnGroupNrParticles": counts,
-            "rlnGroupScaleCorrection": np.asarray(model.scale_correction, dtype=np.float64),
-        }
-    )
+        blocks[f"model_class_{k + 1}"] = _spectra(model, k, shells)
+    groups = blocks["model_groups"] = Loop(rlnGroupNumber=np.arange(1, n_groups + 1))
+    groups["rlnGroupName"] = particles.group_names
+    groups["rlnGroupNrParticles"] = np.bincount(particles.group_index, minlength=n_groups)
+    groups["rlnGroupScaleCorrection"] = np.asarray(model.scale_correction, dtype=np.float64)
     noise = [_noise_table(model, optics) for optics in range(len(iteration.optics))]
     blocks |= {f"model_optics_group_{optics + 1}": table for optics, table in enumerate(noise)}
-    groups, first_rows = np.unique(particles.group_index, return_index=True)
-    for group, row in zip(groups, first_rows, strict=True):
+    for group, row in zip(*np.unique(particles.group_index, return_index=True), strict=True):
         blocks[f"model_group_{group + 1}"] = noise[particles.optics_group[row]]
     return blocks
 
@@ -102,23 +98,22 @@ def _general(model: Model, n_groups: int, n_optics_groups: int) -> dict[str, Any
     }
 
 
-def _class_table(model: Model, classes_file: str) -> pd.DataFrame:
+def _class_table(model: Model, classes_file: str) -> Loop:
     """Return model_classes."""
     ssnr = np.asarray(model.data_vs_prior, dtype=np.float64)
     resolutions = [estimated_resolution_ang(row, model.box_px, model.pixel_size_ang) for row in ssnr]
     coverages = [overall_coverage(row, other) for row, other in zip(ssnr, model.fourier_coverage, strict=True)]
     priors = np.asarray(model.prior_offset_ang, dtype=np.float64)
-    columns = {
-        "rlnReferenceImage": pd.Series([f"{k + 1:06d}@{classes_file}" for k in range(model.n_classes)], dtype=object),
-        "rlnClassDistribution": np.asarray(model.pdf_class, dtype=np.float64),
-        "rlnAccuracyRotations": _accuracies(model.accuracy_rotation_deg, model.n_classes),
-        "rlnAccuracyTranslationsAngst": _accuracies(model.accuracy_offset_ang, model.n_classes),
-        "rlnEstimatedResolution": np.array(resolutions),
-        "rlnOverallFourierCompleteness": np.array(coverages),
-        "rlnClassPriorOffsetX": priors[:, 0],
-        "rlnClassPriorOffsetY": priors[:, 1],
-    }
-    return pd.DataFrame(columns)
+    return Loop(
+        rlnReferenceImage=[f"{k + 1:06d}@{classes_file}" for k in range(model.n_classes)],
+        rlnClassDistribution=np.asarray(model.pdf_class, dtype=np.float64),
+        rlnAccuracyRotations=_accuracies(model.accuracy_rotation_deg, model.n_classes),
+        rlnAccuracyTranslationsAngst=_accuracies(model.accuracy_offset_ang, model.n_classes),
+        rlnEstimatedResolution=np.array(resolutions),
+        rlnOverallFourierCompleteness=np.array(coverages),
+        rlnClassPriorOffsetX=priors[:, 0],
+        rlnClassPriorOffsetY=priors[:, 1],
+    )
 
 
 def _accuracies(values: np.ndarray, n_classes: int) -> np.ndarray:
@@ -134,29 +129,38 @@ def _shell_columns(model: Model) -> dict[str, np.ndarray]:
     return {"rlnSpectralIndex": shells, "rlnResolution": shells / (model.box_px * model.pixel_size_ang)}
 
 
-def _spectra(model: Model, k: int) -> pd.DataFrame:
-    """Return model_class_k; where nothing was measured the noise power is 0, as RELION writes it."""
+def _class_columns(model: Model) -> dict[str, Cells]:
+    """Return the columns that are the same for every class."""
     columns = _shell_columns(model)
-    per_ang = columns["rlnResolution"]
+    columns["rlnAngstromResolution"] = np.concatenate([[NOT_ESTIMATED], 1.0 / columns["rlnResolution"][1:]])
+    columns["rlnGoldStandardFsc"] = np.zeros(len(columns["rlnResolution"]))
+    return {label: number_cells(column) for label, column in columns.items()}
+
+
+def _spectra(model: Model, k: int, common: dict[str, Cells]) -> Loop:
+    """Return model_class_k; where nothing was measured the noise power is 0, as RELION writes it."""
     sigma2 = np.asarray(model.sigma2_reference[k], dtype=np.float64)
-    columns |= {
-        "rlnAngstromResolution": np.concatenate([[NOT_ESTIMATED], 1.0 / per_ang[1:]]),
-        "rlnSsnrMap": np.asarray(model.data_vs_prior[k], dtype=np.float64),
-        "rlnGoldStandardFsc": np.zeros(len(per_ang)),
-        "rlnFourierCompleteness": np.asarray(model.fourier_coverage[k], dtype=np.float64),
-        "rlnReferenceSigma2": np.where(np.isfinite(sigma2), sigma2, 0.0),
-        "rlnReferenceTau2": np.asarray(model.tau2[k], dtype=np.float64),
-    }
+    columns = Loop(
+        rlnSpectralIndex=common["rlnSpectralIndex"],
+        rlnResolution=common["rlnResolution"],
+        rlnAngstromResolution=common["rlnAngstromResolution"],
+        rlnSsnrMap=np.asarray(model.data_vs_prior[k], dtype=np.float64),
+        rlnGoldStandardFsc=common["rlnGoldStandardFsc"],
+        rlnFourierCompleteness=np.asarray(model.fourier_coverage[k], dtype=np.float64),
+        rlnReferenceSigma2=np.where(np.isfinite(sigma2), sigma2, 0.0),
+        rlnReferenceTau2=np.asarray(model.tau2[k], dtype=np.float64),
+    )
     if model.orientability is not None:
         columns["rlnSpectralOrientabilityContribution"] = np.asarray(model.orientability[k], dtype=np.float64)
-    return pd.DataFrame(columns)
+    return columns
 
 
-def _noise_table(model: Model, optics: int) -> pd.DataFrame:
+def _noise_table(model: Model, optics: int) -> Loop:
     """Return the noise spectrum of an optics group; shells without a value are left out."""
     noise = np.asarray(model.sigma2_noise[optics], dtype=np.float64)
-    table = pd.DataFrame(_shell_columns(model) | {"rlnSigma2Noise": noise})
-    return table[~(noise <= 0)]  # nan stays, and is refused by the writer
+    kept = ~(noise <= 0)  # nan stays, and is refused by the writer
+    columns = _shell_columns(model) | {"rlnSigma2Noise": noise}
+    return Loop({label: column[kept] for label, column in columns.items()})
 
 
 def model_from_blocks(
