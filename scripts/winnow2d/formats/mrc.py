@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -186,10 +186,9 @@ class ParticleStack:
         indices = np.asarray(indices, dtype=np.int64)
         box = self.box_px if self._box_of_row is None or not len(indices) else int(self._box_of_row[indices[0]])
         images = np.empty((len(indices), box, box), dtype=np.float32)
-        file_index, numbers = self._file_index[indices], self._numbers[indices]
-        for file in np.unique(file_index):
-            rows = np.flatnonzero(file_index == file)
-            self._stack(int(file), box).read(numbers[rows], images, rows)
+        file_index, numbers = self._file_index[indices].tolist(), self._numbers[indices]
+        for file, run in _runs(file_index):
+            self._stack(file, box).read(numbers[run], images[run])
         return images
 
     def will_read(self, indices: Sequence[int] | np.ndarray) -> None:
@@ -201,9 +200,11 @@ class ParticleStack:
         if not hasattr(os, "posix_fadvise"):
             return
         file_index, numbers = self._file_index[indices], self._numbers[indices]
-        for file in np.unique(file_index):
+        order = np.lexsort((numbers, file_index))
+        sorted_numbers = numbers[order].tolist()
+        for file, run in _runs(file_index[order].tolist()):
             with contextlib.suppress(ImageError, OSError):
-                self._to_fetch_from(int(file)).fetch(numbers[file_index == file])
+                self._to_fetch_from(file).fetch(sorted_numbers[run])
 
     def _to_fetch_from(self, file: int) -> OpenStack:
         """Return a stack: the one held open, or one that is kept only while there is room."""
@@ -236,13 +237,17 @@ class ParticleStack:
                 self._open[file] = stack
                 while len(self._open) > OPEN_STACKS:
                     self._open.popitem(last=False)
-        header = stack.header
-        path = self.root / self.files[file]
-        _check_box(path, (header.box_y, header.box_x), header.box_x if box_px is None else box_px)
+        found, box = (stack.header.box_y, stack.header.box_x), stack.header.box_x if box_px is None else box_px
+        if found != (box, box):
+            path = self.root / self.files[file]
+            raise ImageError(f"{path}: images of {found[0]} x {found[1]} pixels, expected {box} x {box}")
         return stack
 
 
-def _check_box(path: Path, found: tuple[int, ...], box_px: int | None) -> None:
-    """Raise an ImageError if images are not square, or not as large as expected."""
-    if box_px is not None and found != (box_px, box_px):
-        raise ImageError(f"{path}: images of {found[0]} x {found[1]} pixels, expected {box_px} x {box_px}")
+def _runs(values: list[int]) -> Iterator[tuple[int, slice]]:
+    """Yield each value and where it stands, once for every time that it comes up anew."""
+    begin = 0
+    for end in range(1, len(values) + 1):
+        if end == len(values) or values[end] != values[begin]:
+            yield values[begin], slice(begin, end)
+            begin = end
