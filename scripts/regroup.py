@@ -3,16 +3,35 @@
 import logging
 
 from winnow2d import runner
+from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.particles import read_particle_table, write_particle_table
 from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
+from winnow2d.options import SelectOptions
 from winnow2d.selection.regroup import number_groups, regroup, warn_of_small_groups
+
+
+def inputs_of(options: SelectOptions) -> dict[str, str]:
+    """Return what a form names: a model, and the particles to regroup; those of the model where it names no others."""
+    files = files_of_fn_model(options.fn_model)
+    return files | {"particles": options.fn_data or files["data"]}
+
+
+def misfit(options: SelectOptions) -> str:
+    """Return why a form of RELION's Select job does not ask for regrouping; empty if it does."""
+    if options.do_regroup and options.fn_model:
+        return ""
+    return "regrouping needs do_regroup: Yes, and as fn_model the classification whose groups have an intensity"
+
 
 SPEC = runner.JobSpec(
     type="Select",
     label="relion.select.interactive",
     nodes={"particles": "particles"},
     input_nodes={"optimiser": "class2d_optimiser", "particles": "particles"},
-    option_inputs={"fn_model": "optimiser"},
+    option_inputs={"fn_model": "optimiser", "fn_data": "particles"},
+    inputs_of=inputs_of,
+    misfit=misfit,
+    planned_outputs=lambda options: {"particles": "particles.star"},
 )
 
 with runner.job(globals(), SPEC) as job:

@@ -39,6 +39,9 @@ class JobSpec:
     option_inputs : option variable that names a file -> name of the input it is filled from, or, where no such
         input was given, that it gives
     optional_inputs : option variable that may name a file -> name of the input it then gives
+    option_lists : name of an input that is a list -> option variables that name its first files
+    inputs_of : options -> further inputs, by name: what follows from the files that a form names
+    misfit : options -> why a form is for another script, if it is: forms of one type ask for different work
     planned_outputs : options -> name of an output -> file in the job's directory: what a job.star asks for.
         With it also one that RELION's window wrote can be run.
     is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
@@ -51,6 +54,9 @@ class JobSpec:
     input_nodes: Mapping[str, str] = field(default_factory=dict)
     option_inputs: Mapping[str, str] = field(default_factory=dict)
     optional_inputs: Mapping[str, str] = field(default_factory=dict)
+    option_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs_of: Callable[[Any], dict[str, str]] | None = None
+    misfit: Callable[[Any], str] | None = None
     planned_outputs: Callable[[Any], dict[str, str]] | None = None
     is_relion_job: bool = True
     directory: str = ""
@@ -95,7 +101,10 @@ def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
         request = _from_snakemake(script_globals["snakemake"], spec, script)
     else:
         request = _from_command_line(sys.argv, spec, script)
-    return dataclasses.replace(request, job=_with_inputs(request.job, spec))
+    request = dataclasses.replace(request, job=_with_inputs(request.job, spec))
+    if spec.misfit and (why := spec.misfit(request.job.options)):
+        raise JobError(f"{request.directory}/job.star: {why}")
+    return request
 
 
 def _with_inputs(job: JobFile, spec: JobSpec) -> JobFile:
@@ -107,6 +116,10 @@ def _with_inputs(job: JobFile, spec: JobSpec) -> JobFile:
             options = dataclasses.replace(options, **{option: path})
         elif path is None and getattr(options, option):
             inputs[name] = getattr(options, option)
+    for name, variables in spec.option_lists.items():
+        files = jobs.as_list(inputs.get(name, []))
+        first = [*files[: len(variables)], *[""] * (len(variables) - len(files))]
+        options = dataclasses.replace(options, **dict(zip(variables, first, strict=True)))
     for option, name in spec.optional_inputs.items():
         inputs.pop(name, None)  # the option says it; what stands in an edited job.star may be older
         if getattr(options, option):
@@ -186,12 +199,45 @@ def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Req
     directory = path.parent.relative_to(path.parents[depth])
     head = read_star(path).get("job")  # looked at before the options: another kind of job has others
     label = spec.process_label if head is None else jobs.label_of(head.iloc[0])
-    if label != spec.process_label:
+    # RELION names what a job does only when it runs it: until then a job of any kind of selection is relion.select.
+    if label != spec.process_label and not spec.process_label.startswith(f"{label}."):
         raise JobError(f"{directory}/{path.name}: a job of type {label}; {script.name} runs {spec.process_label}")
     job = jobs.read_job_star(directory / path.name, spec.options_type, is_ours=spec.planned_outputs is None)
-    if spec.planned_outputs is not None:
-        outputs = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
-        job = dataclasses.replace(job, outputs=outputs)
+    number = jobs.NUMBER_OF_TYPE[spec.type] if spec.is_relion_job else None
+    inputs, outputs = _inputs_said(job, spec), _outputs_said(job, spec, directory)
+    job = dataclasses.replace(job, label=spec.process_label, type_number=number, inputs=inputs, outputs=outputs)
     if spec.is_relion_job and _directory_of(job.outputs, spec) != directory:
         raise JobError(f"{directory}/{path.name}: its outputs lie in {_directory_of(job.outputs, spec)}/, not here")
     return Request(directory, job, max(given.threads, 1), script, is_from_job_star=True)
+
+
+def _inputs_said(job: JobFile, spec: JobSpec) -> dict[str, str | list[str]]:
+    """Return the inputs of a job.star: those of the last run, unless its form names other files by now."""
+    said: dict[str, str | list[str]] = {}
+    for option, name in spec.option_inputs.items():
+        said[name] = getattr(job.options, option)
+    for name, variables in spec.option_lists.items():
+        said[name] = [path for path in (getattr(job.options, variable) for variable in variables) if path]
+    said = {name: files for name, files in said.items() if files}
+    if all(files == _as_in_form(job.inputs.get(name), name, spec) for name, files in said.items()):
+        return dict(job.inputs)
+    return {**job.inputs, **said, **(spec.inputs_of(job.options) if spec.inputs_of else {})}
+
+
+def _as_in_form(files: str | list[str] | None, name: str, spec: JobSpec) -> str | list[str] | None:
+    """Return what a form shows of an input; of a long list only the first files."""
+    return files[: len(spec.option_lists[name])] if isinstance(files, list) and name in spec.option_lists else files
+
+
+def _outputs_said(job: JobFile, spec: JobSpec, directory: Path) -> dict[str, str | list[str]]:
+    """Return the outputs of a job.star: what its form asks for here, and what its last run wrote outside jobs.
+
+    A job.star that was copied from another job's directory asks for a job of its own.
+    """
+    if spec.planned_outputs is None:
+        return dict(job.outputs)
+    planned = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
+    folders = {name: jobs.split_job_name(path) for name, path in job.outputs.items() if isinstance(path, str)}
+    is_copy = any(folder and Path(folder[2]) != directory for folder in folders.values())
+    elsewhere = {} if is_copy else {name: job.outputs[name] for name, folder in folders.items() if folder is None}
+    return {**planned, **elsewhere}

@@ -130,7 +130,7 @@ class SelectOptions(RunOptions):
     )
     select_nr_parts: int = option(-1, "Select at least this many particles (-1 = no floor)", "Class options")
     select_nr_classes: int = option(-1, "OR: select at least this many classes (-1 = no floor)", "Class options")
-    do_recenter: bool = option(False, "Re-center the class averages?", "Class options", refused="not supported yet")
+    do_recenter: bool = option(False, "Re-center the class averages?", "Class options")
     do_regroup: bool = option(False, "Regroup the particles?", "Class options")
     nr_groups: int = option(1, "Approximate nr of groups", "Class options", minimum=1)
     do_select_values: bool = option(False, "Select based on metadata values?", "Subsets", refused=_WINDOW)
@@ -144,11 +144,12 @@ class SelectOptions(RunOptions):
     do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
     split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
     nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
-    do_remove_duplicates: bool = option(False, "Remove duplicates?", "Duplicates", refused=_WINDOW)
-    duplicate_threshold: float = option(
-        30.0, "Minimum inter-particle distance", "Duplicates", unit="A", refused=_WINDOW
-    )
-    image_angpix: float = option(-1.0, "Pixel size before extraction", "Duplicates", unit="A", refused=_WINDOW)
+    do_remove_duplicates: bool = option(False, "Remove duplicates among the kept particles?", "Duplicates")
+    duplicate_threshold: float = option(30.0, "Minimum inter-particle distance", "Duplicates", unit="A", minimum=0)
+    image_angpix: float = option(
+        -1.0, "Pixel size of the micrographs, where particles were down-scaled (-1 = as the images)", "Duplicates",
+        unit="A",
+    )  # fmt: skip
     do_filaments: bool = option(False, "Select filaments?", "Filaments", refused=_HELIX)
     dendrogram_threshold: float = option(0.85, "Dendrogram threshold", "Filaments", refused=_HELIX)
     dendrogram_minclass: int = option(-1000, "Minimum class size", "Filaments", refused=_HELIX)
@@ -191,6 +192,36 @@ class ExtractOptions(RunOptions):
     nr_mpi: int = option(1, "Number of MPI procs", "Running", refused=_PROFILE)
 
 
+_OTHER_JOIN = "Winnow joins particles alone; join micrographs and movies in RELION"
+_ONLY_MICROGRAPHS, _ONLY_MOVIES = "only with do_mic", "only with do_mov"
+
+
+@dataclass(frozen=True)
+class JoinStarOptions(RunOptions):
+    """RELION's job that joins STAR files; its form has room for four of a kind."""
+
+    do_part: bool = option(True, "Combine particle STAR files?", "Particles", relion_default=False)
+    fn_part1: str = option("", "Particle STAR file 1", "Particles", is_input=True)
+    fn_part2: str = option("", "Particle STAR file 2", "Particles", is_input=True)
+    fn_part3: str = option("", "Particle STAR file 3", "Particles", is_input=True)
+    fn_part4: str = option("", "Particle STAR file 4", "Particles", is_input=True)
+    do_mic: bool = option(False, "Combine micrograph STAR files?", "Micrographs", refused=_OTHER_JOIN)
+    fn_mic1: str = option("", "Micrograph STAR file 1", "Micrographs", unused=_ONLY_MICROGRAPHS)
+    fn_mic2: str = option("", "Micrograph STAR file 2", "Micrographs", unused=_ONLY_MICROGRAPHS)
+    fn_mic3: str = option("", "Micrograph STAR file 3", "Micrographs", unused=_ONLY_MICROGRAPHS)
+    fn_mic4: str = option("", "Micrograph STAR file 4", "Micrographs", unused=_ONLY_MICROGRAPHS)
+    do_mov: bool = option(False, "Combine movie STAR files?", "Movies", refused=_OTHER_JOIN)
+    fn_mov1: str = option("", "Movie STAR file 1", "Movies", unused=_ONLY_MOVIES)
+    fn_mov2: str = option("", "Movie STAR file 2", "Movies", unused=_ONLY_MOVIES)
+    fn_mov3: str = option("", "Movie STAR file 3", "Movies", unused=_ONLY_MOVIES)
+    fn_mov4: str = option("", "Movie STAR file 4", "Movies", unused=_ONLY_MOVIES)
+
+    @property
+    def particle_files(self) -> tuple[str, ...]:
+        """The particle STAR files that the form names."""
+        return tuple(name for name in (self.fn_part1, self.fn_part2, self.fn_part3, self.fn_part4) if name)
+
+
 @dataclass(frozen=True)
 class OwnOptions:
     """What RELION has no field for."""
@@ -217,6 +248,17 @@ class OwnOptions:
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
     stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")
+    passthrough: str = option("", "cryoSPARC's passthrough .cs file, if it does not lie beside its particles", "Winnow")
+    map_to: str = option("", "Particles STAR file of another extraction: its rows are wanted in the end", "Winnow")
+    map_tolerance: float = option(20.0, "Largest distance between partners of map_to", "Winnow", unit="A", minimum=0)
+    map_angpix: float = option(
+        -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
+    )
+    map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    export: str = option(
+        "none", "Also write the final particles, under the names they came with, for these programs", "Winnow",
+        choices=("none", "relion", "cryosparc", "all"),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -240,6 +282,9 @@ class DemoOptions:
     spherical_aberration: float = option(2.7, "Spherical aberration (likewise)", "Demo", unit="mm", minimum=0)
     amplitude_contrast: float = option(0.1, "Amplitude contrast (likewise)", "Demo", minimum=0.001, maximum=0.9)
 
+
+# Own options read before the first round or after the last: they are said at top level only.
+PROJECT_WIDE = ("stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export")
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}

@@ -215,7 +215,16 @@ def test_relion5_particles_are_read():
 
 def test_every_label_the_readers_and_writers_spell_is_described():
     folder = Path(labels.__file__).parent
-    for name in ("particles", "legacy", "labels", "model_star", "optimiser_star", "sampling_star", "refinement"):
+    for name in (
+        "particles",
+        "legacy",
+        "labels",
+        "model_star",
+        "model_writing",
+        "optimiser_star",
+        "sampling_star",
+        "refinement",
+    ):
         text = (folder / f"{name}.py").read_text() if (folder / f"{name}.py").exists() else ""
         assert set(re.findall(r'"(rln\w+)"', text)) <= set(labels.LABELS), name
     assert {label.type for label in labels.LABELS.values()} == {"int", "float", "bool", "text"}

@@ -57,7 +57,7 @@ def test_class2d_has_relions_defaults_where_nothing_is_named(project, job, n_cla
     named = dict(nr_classes=n_classes, do_em="Yes", do_grad="No", nr_iter_em=2, particle_diameter=210)
     for key, value in expected("class2d", **named).items():
         assert same(found[key]) == value, key
-    assert set(found) - set(expected("class2d")) == {"fn_img", "qsubscript", "nr_iter"}
+    assert set(found) - set(expected("class2d")) == {"fn_img", "qsubscript", "nr_iter", "do_fast_subsets"}
     assert found["nr_iter"] == found["nr_iter_em"]  # the name RELION 3.1 reads
 
 

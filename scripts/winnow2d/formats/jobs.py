@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import re
 import time
 import typing
@@ -20,13 +19,16 @@ from typing import Any
 import pandas as pd
 
 from winnow2d.errors import ConfigError, JobError, WinnowError
+from winnow2d.formats.form_versions import current_variables, former_variables
 from winnow2d.formats.star import format_float, read_star, write_star
 from winnow2d.option_values import fault_of, option_value
-from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions, SelectOptions
+from winnow2d.options import Class2DOptions, ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
 
-OPTIONS_OF_TYPE: dict[str, type] = {"Extract": ExtractOptions, "Class2D": Class2DOptions, "Select": SelectOptions}
-LABEL_OF_TYPE = {"Extract": "relion.extract", "Class2D": "relion.class2d", "Select": "relion.select"}
-NUMBER_OF_TYPE = {"Extract": 5, "Class2D": 8, "Select": 7}
+OPTIONS_OF_TYPE: dict[str, type] = {
+    "Extract": ExtractOptions, "Class2D": Class2DOptions, "Select": SelectOptions, "JoinStar": JoinStarOptions,
+}  # fmt: skip
+LABEL_OF_TYPE = {name: f"relion.{name.lower()}" for name in OPTIONS_OF_TYPE}
+NUMBER_OF_TYPE = {"Extract": 5, "Class2D": 8, "Select": 7, "JoinStar": 13}
 
 OWN_NAMES = tuple(sorted(item.name for item in dataclasses.fields(OwnOptions)))
 
@@ -39,10 +41,10 @@ EXIT_FILES = {
     "Aborted": "RELION_JOB_EXIT_ABORTED",
 }
 
-_JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
-_RELION_31_ONLY = ("nr_iter", "do_fast_subsets")  # variables job.star holds for RELION 3.1 alone
 
-logger = logging.getLogger(__name__)
+_JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
+# What RELION's window or pipeliner leaves in the directory of a job that it has planned and not run.
+PLANNED_BY_RELION = ("job.star", "job_pipeline.star", "default_pipeline.star", "note.txt")
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,7 @@ def write_job_star(path: str | Path, job: JobFile) -> None:
         head["rlnJobType"] = job.type_number
     blocks: dict[str, Any] = {"job": head}
     if job.options is not None:
-        values = dataclasses.asdict(job.options)
-        if isinstance(job.options, Class2DOptions):
-            values["nr_iter"] = job.options.n_iterations
+        values = dataclasses.asdict(job.options) | former_variables(job.options)
         blocks["joboptions_values"] = _two_columns("rlnJobOptionVariable", "rlnJobOptionValue", _texts(values))
     own = _texts({name: getattr(job.own, name) for name in job.own_names})
     blocks["winnow_own"] = _two_columns("winnowOptionVariable", "winnowOptionValue", own)
@@ -183,11 +183,9 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
         )
-    values = _mapping(tables.get("joboptions_values"))
-    if "do_em" not in values and "nr_iter" in values:  # RELION 3.1 knows EM alone
-        values |= {"do_em": "Yes", "do_grad": "No", "nr_iter_em": values["nr_iter"]}
-    for name in _RELION_31_ONLY:
-        values.pop(name, None)
+    values, is_written_by_us = _mapping(tables.get("joboptions_values")), "winnow_outputs" in tables
+    if kind is not None:
+        values = current_variables(kind, values, is_written_by_us, str(path))
     head = tables["job"].iloc[0]
     own = _mapping(tables.get("winnow_own"))
     return JobFile(
@@ -198,7 +196,7 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
         inputs=_paths(tables.get("winnow_inputs")),
         outputs=_paths(tables.get("winnow_outputs")),
         params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
-        own_names=tuple(sorted(own)) if "winnow_outputs" in tables else OWN_NAMES,
+        own_names=tuple(sorted(own)) if is_written_by_us else OWN_NAMES,
     )
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
+from winnow2d.formats.cells import number_of
+from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.particles import ParticleTable, write_particle_table
 from winnow2d.formats.star import number_column, read_star, write_star
 
@@ -19,7 +21,7 @@ _ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
 _AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
 _RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
 SELECTION_FILES = (
-    "particles.star", "class_averages.star", "backup_selection.star",
+    "particles.star", "particles_removed.star", "class_averages.star", "class_averages.mrcs", "backup_selection.star",
     "rank_optimiser.star", "rank_data.star", "rank_model.star",
 )  # fmt: skip
 _UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
@@ -45,9 +47,13 @@ def kept_particles(table: ParticleTable, kept_classes: np.ndarray) -> ParticleTa
     StarError
         If a class number is beyond the number of classes.
     """
+    return rows_of(table, _is_of_kept_class(table, kept_classes))
+
+
+def _is_of_kept_class(table: ParticleTable, kept_classes: np.ndarray) -> np.ndarray:
+    """Return which particles are of a kept class, (n,) bool."""
     index = class_indices(table, len(kept_classes))
-    kept = np.append(np.asarray(kept_classes, dtype=bool), False)[index]  # the last entry answers for no class
-    return ParticleTable(optics=table.optics, particles=table.particles[kept].reset_index(drop=True))
+    return np.append(np.asarray(kept_classes, dtype=bool), False)[index]  # the last entry answers for no class
 
 
 def class_indices(table: ParticleTable, k: int) -> np.ndarray:
@@ -74,9 +80,30 @@ def class_image_names(classes: pd.DataFrame) -> list[str]:
     return list(classes["rlnReferenceImage"])
 
 
-def write_kept_particles(path: str | Path, table: ParticleTable, kept_classes: np.ndarray) -> None:
-    """Write particles.star of a Select job; parameters as `kept_particles`."""
-    write_particle_table(path, kept_particles(table, kept_classes))
+def write_kept_particles(
+    path: str | Path, table: ParticleTable, kept_classes: np.ndarray, duplicates: Sequence[int] = ()
+) -> None:
+    """Write particles.star of a Select job and, beside it, the duplicates that were taken out of it.
+
+    Parameters
+    ----------
+    table, kept_classes
+        As in `kept_particles`.
+    duplicates : rows (0-based) of the table
+        Particles of kept classes that are left out. They stand in particles_removed.star, as RELION writes it: an
+        unnamed block without optics. Without any there is no such file, since RELION reads none without rows.
+    """
+    is_kept = _is_of_kept_class(table, kept_classes)
+    is_duplicate = np.zeros(len(is_kept), dtype=bool)
+    is_duplicate[list(duplicates)] = True
+    write_particle_table(path, rows_of(table, is_kept & ~is_duplicate))
+    if is_duplicate.any():
+        write_star(Path(path).with_name("particles_removed.star"), {"": table.particles[is_duplicate]})
+
+
+def rows_of(table: ParticleTable, rows: np.ndarray) -> ParticleTable:
+    """Return some particles (bool or row numbers), with all columns; optics verbatim."""
+    return ParticleTable(optics=table.optics, particles=table.particles.iloc[rows].reset_index(drop=True))
 
 
 def write_backup_selection(path: str | Path, kept_classes: np.ndarray) -> None:
@@ -84,7 +111,9 @@ def write_backup_selection(path: str | Path, kept_classes: np.ndarray) -> None:
     write_star(path, {"": pd.DataFrame({"rlnSelected": np.asarray(kept_classes).astype(np.int64)})})
 
 
-def write_class_averages(path: str | Path, classes: pd.DataFrame, order: np.ndarray, scores: np.ndarray) -> None:
+def write_class_averages(
+    path: str | Path, classes: pd.DataFrame, order: np.ndarray, scores: np.ndarray, stack: str = ""
+) -> None:
     """Write class_averages.star: the kept averages with their scores, in an unnamed block.
 
     Parameters
@@ -94,9 +123,13 @@ def write_class_averages(path: str | Path, classes: pd.DataFrame, order: np.ndar
     order : int array
         0-based classes in the order wanted.
     scores : (k,) float array
+    stack : str
+        Where the kept averages lie in that order, if not where the classification has them.
     """
     rows = classes.iloc[order]
-    table = {"rlnReferenceImage": rows["rlnReferenceImage"], "rlnPredictedClassScore": number_column(scores[order])}
+    own = [f"{number:06d}@{stack}" for number in range(1, len(rows) + 1)]
+    images = pd.Series(own, index=rows.index, dtype=object) if stack else rows["rlnReferenceImage"]
+    table = {"rlnReferenceImage": images, "rlnPredictedClassScore": number_column(scores[order])}
     table |= {label: _finite(rows[label]) for label in _AVERAGE_COLUMNS if label in rows}
     write_star(path, {"": pd.DataFrame(table).reset_index(drop=True)})
 
@@ -122,13 +155,23 @@ def write_rank_files(
     ranked |= {label: _finite(classes[label]) for label in _RANK_COLUMNS if label in classes}
     write_star(folder / "rank_model.star", {"model_classes": pd.DataFrame(ranked)})
     write_particle_table(folder / "rank_data.star", table)
-    blocks = read_star(optimiser_path)
-    if "optimiser_general" not in blocks:
-        raise StarError(f"{optimiser_path}: no table optimiser_general. Name a run_itNNN_optimiser.star file.")
-    optimiser = blocks["optimiser_general"].iloc[0].to_dict()
+    optimiser = _optimiser(optimiser_path).iloc[0].to_dict()
     optimiser["rlnModelStarFile"] = (folder / "rank_model.star").as_posix()
     optimiser["rlnExperimentalDataStarFile"] = (folder / "rank_data.star").as_posix()
-    write_star(folder / "rank_optimiser.star", {"optimiser_general": optimiser})
+    write_star(folder / "rank_optimiser.star", {TABLE: optimiser})
+
+
+def _optimiser(path: str | Path) -> pd.DataFrame:
+    """Return the table of an optimiser file."""
+    blocks = read_star(path)
+    if TABLE not in blocks:
+        raise StarError(f"{path}: no table {TABLE}. Name a run_itNNN_optimiser.star file.")
+    return blocks[TABLE]
+
+
+def mask_diameter_ang(optimiser_path: str | Path) -> float:
+    """Return the mask diameter of a classification in Angstrom; 0 if its optimiser file tells of none."""
+    return max(float(number_of(_optimiser(optimiser_path), "rlnParticleDiameter", 0.0, where=str(optimiser_path))), 0.0)
 
 
 def read_group_scales(model_path: str | Path) -> np.ndarray:
