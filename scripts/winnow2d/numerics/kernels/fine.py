@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled, inlined
-from .significance import exponential, significant_weight
+from .significance import exponential, grown, significant_weight
 
 
 @inlined
@@ -110,15 +110,6 @@ def _normalise(value, weights, n, log_span):
 
 
 @inlined
-def _grown(array, needed):
-    if needed <= len(array):
-        return array
-    larger = np.empty(max(needed, 2 * len(array)), array.dtype)
-    larger[: len(array)] = array
-    return larger
-
-
-@inlined
 def _keep(i, n_groups, found, weights, border, total, thin, draw, kept, counts):
     """Append the groups of particle i whose poses carry posterior to `kept`; return the sum of what is kept.
 
@@ -175,8 +166,8 @@ def _scratch(shape, n_k, n_px, real):
 def _room(kept, n_groups, n_poses):
     g_i, g_k, g_f, g_turn, g_start, shift, weight = kept
     return (
-        _grown(g_i, n_groups), _grown(g_k, n_groups), _grown(g_f, n_groups), _grown(g_turn, n_groups),
-        _grown(g_start, n_groups + 1), _grown(shift, n_poses), _grown(weight, n_poses),
+        grown(g_i, n_groups), grown(g_k, n_groups), grown(g_f, n_groups), grown(g_turn, n_groups),
+        grown(g_start, n_groups + 1), grown(shift, n_poses), grown(weight, n_poses),
     )  # fmt: skip
 
 
@@ -229,8 +220,8 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
         mine = ids[first[i] : first[i + 1]]
         if len(mine) == 0:
             continue
-        shift, value = _grown(shift, 16 * len(mine)), _grown(value, 16 * len(mine))
-        weights = _grown(weights, len(value))
+        shift, value = grown(shift, 16 * len(mine)), grown(value, 16 * len(mine))
+        weights = grown(weights, len(value))
         found = (group_k, group_f, group_turn, group_start, shift, value)
         n_groups, n_poses = _score(
             mine, shape, images[0][i], images[1][i], images[2][i], refs, phases, n_px, scale[i], log_prior[i], work,
