@@ -3,6 +3,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -342,3 +343,35 @@ def test_relion_adds_a_job_from_our_job_star(tmp_path, folder, label, number, op
     values = dict(zip(table["rlnJobOptionVariable"], table["rlnJobOptionValue"], strict=True))
     assert values.get("nr_classes", "37") == "37"
     assert values.get("do_regroup", "Yes") == jobs.option_text(getattr(options, "do_regroup", True))
+
+
+def test_the_graph_is_read_when_the_other_program_has_written_it(tmp_path):
+    """RELION writes the file in place under its lock: before that it is empty, and then half of it is there."""
+    project.register(tmp_path, EXTRACT)
+    project.register(tmp_path, class2d_entry())
+    whole = (tmp_path / PIPELINE).read_text()
+    (tmp_path / LOCK).mkdir()
+    half = whole.index("Class2D/job011/ ")
+    (tmp_path / PIPELINE).write_text(whole[:half])
+
+    def write_the_rest():
+        (tmp_path / PIPELINE).write_text(whole)
+        (tmp_path / LOCK).rmdir()
+
+    writer = threading.Timer(0.4, write_the_rest)
+    writer.start()
+    assert project.running_jobs(tmp_path) == ["Extract/job001/", "Class2D/job011/"]
+    writer.join()
+
+
+def test_browse_entries_of_all_versions_of_relion(tmp_path):
+    project.register(tmp_path, class2d_entry())
+    finish(tmp_path, class2d_entry())
+    folders = {path.parents[2].name for path in (tmp_path / ".Nodes").rglob("*.star")}
+    assert folders == {"ParticleGroupMetadata", "ParticlesData", "3", "OptimiserData", "ProcessData", "9"}
+
+
+def test_jobs_on_disk_that_the_graph_has_lost_are_counted(tmp_path):
+    (tmp_path / "Refine3D/job1204").mkdir(parents=True)
+    project.register(tmp_path, EXTRACT)
+    assert read_pipeline(tmp_path / PIPELINE).counter == 1205
