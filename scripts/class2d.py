@@ -37,7 +37,7 @@ def planned_outputs(options: Class2DOptions) -> dict[str, str]:
 
 SPEC = runner.JobSpec(
     type="Class2D",
-    nodes={"data": "class2d_data", "optimiser": "class2d_optimiser"},
+    nodes={"data": "class2d_data", "model": "class2d_model", "optimiser": "class2d_optimiser"},
     input_nodes={"particles": "particles", "continued": "class2d_optimiser"},
     option_inputs={"fn_img": "particles"},
     optional_inputs={"fn_cont": "continued"},

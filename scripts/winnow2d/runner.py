@@ -40,6 +40,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +142,12 @@ class Job:
         """Move the bar on the terminal, and write `done/total text` as a line of run.out."""
         self._bar.update(done, total, text)
 
+    def settle(self, options: Any) -> None:
+        """Write into job.star, for whoever runs the job again, options that were chosen only now."""
+        self.options = options
+        self._request = replace(self._request, job=replace(self._request.job, options=options))
+        jobs.write_job_star(self.directory / "job.star", self._request.job)
+
     def record(self, **facts: Any) -> None:
         """Add facts about this run, such as times, to what provenance.json says when it has ended."""
         self._provenance.add(facts)
@@ -150,7 +157,9 @@ class Job:
         logs = [Path(log) for log in self._request.logs]
         if self._spec.is_relion_job:
             inside = [log.relative_to(self.directory) for log in logs if log.is_relative_to(self.directory)]
-            known = [path.as_posix() for path in inside] + list(jobs.PLANNED_BY_RELION) * self._request.is_from_job_star
+            known = [path.as_posix() for path in inside]
+            if self._request.is_from_job_star:
+                known += jobs.FILES_OF_SCHEDULED_JOB
             jobs.check_directory_is_free(self.directory, known)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()

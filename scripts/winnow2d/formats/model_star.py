@@ -147,8 +147,7 @@ def _read_noise(
         missing = int(np.flatnonzero(is_missing & is_used if is_used.any() else is_missing)[0]) + 1
         raise StarError(f"{where}: no noise spectrum of optics group {missing} (data_model_optics_group_{missing})")
     noise /= np.maximum(weights, 1)[:, None]
-    # RELION writes none for a group that no particle belongs to; what stands here then weighs nothing
-    noise[is_missing] = noise[~is_missing].mean(axis=0)
+    noise[is_missing] = noise[~is_missing].mean(axis=0)  # of a group without particles, for which RELION writes none
     return noise
 
 
