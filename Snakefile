@@ -12,13 +12,15 @@ rule all:
     input:
         PAGE,
         CLEAN,
+        [MAPPED] if CONFIG.own.map_to else [],
+        list(EXPORTED.values()),
 
 
 if CONFIG.demo:
 
     include: "rules/simulate.smk"
 
-else:
+elif not GIVEN:
 
     include: "rules/extract.smk"
 
@@ -28,6 +30,16 @@ include: "rules/select_classes.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
 include: "rules/report.smk"
+
+
+if CONFIG.own.map_to:
+
+    include: "rules/map_particles.smk"
+
+
+if EXPORTED:
+
+    include: "rules/export_particles.smk"
 
 
 onstart:

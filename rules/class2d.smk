@@ -19,6 +19,8 @@ rule class2d:
         classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
+    wildcard_constraints:
+        round="|".join(CLASSIFIED) or "(?!)",  # the one given, and RELION's jobs of like numbers, are none of ours
     conda:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it

@@ -18,10 +18,11 @@ from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError, StarError
 from winnow2d.formats.cells import number_of
+from winnow2d.formats.given_job import given_job
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import Class2DOptions
+from winnow2d.options import PROJECT_WIDE, Class2DOptions
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
@@ -30,25 +31,47 @@ try:
 except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
+try:
+    # The classification that stands in the place of round 1's; None where that is a job of ours.
+    GIVEN = given_job(CONFIG.optimiser) if CONFIG.optimiser else None
+except StarError as error:
+    problems = [f"  input.optimiser: {problem}" for problem in error.problems]
+    raise WorkflowError("The config cannot be used:", *problems) from None
+
 EXTRACTED = "Extract/job001/particles.star"
 CLEAN = "Select/clean"
 PAGE = "report/index.html"
 ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
-JOBS = ["Extract/job001"]
+CLASSIFIED = [number for number in ROUNDS if number != "01" or GIVEN is None]
+JOBS = [] if GIVEN else ["Extract/job001"]
+JOBS += [f"Class2D/job{number}1" for number in CLASSIFIED]
 for item in CONFIG.rounds:
-    JOBS += [f"Class2D/job{item.number:02d}1", f"Select/job{item.number:02d}2"]
+    JOBS.append(f"Select/job{item.number:02d}2")
     JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
+MAPPED = "Select/job008/particles.star"  # where another extraction is to be mapped to
+JOBS += ["Select/job008"] if CONFIG.own.map_to else []
+EXPORTED = {
+    program: f"export/{program}/particles.star"
+    for program in ("relion", "cryosparc")
+    if CONFIG.own.export in (program, "all")
+}
 
 try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.
-    runner.check_project(JOBS, CLEAN, PAGE)
+    runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()])
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
+if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
+    raise WorkflowError(
+        "The config cannot be used:",
+        f"  input.optimiser: {GIVEN.optimiser} lies in a job that a later round is to write; give that of another job, "
+        "or fewer rounds",
+    )
 
 
 wildcard_constraints:
     round=r"\d{2}",
-    iteration=r"\d{3}",
+    iteration=r"\d\d\d+",
 
 
 def round_of(wildcards):
@@ -60,11 +83,22 @@ def round_of(wildcards):
 
 
 def kept_particles(number):
-    """Return the particles.star a round ends with; round 0 is the extraction."""
+    """Return the particles.star a round ends with; round 0 is the extraction, or the classification given."""
     if number == 0:
-        return EXTRACTED
+        return GIVEN.data if GIVEN else EXTRACTED
     kind = 3 if CONFIG.rounds[number - 1].regroup else 2
     return f"Select/job{number:02d}{kind}/particles.star"
+
+
+def final_particles():
+    """Return the particles.star that all rounds, and the mapping, end with."""
+    return MAPPED if CONFIG.own.map_to else kept_particles(len(CONFIG.rounds))
+
+
+def map_options():
+    """Return the options of the job that maps the kept particles onto another extraction."""
+    names = ("stacks_root", "map_tolerance", "map_angpix", "map_poses")
+    return {name: getattr(CONFIG.own, name) for name in names}
 
 
 def particles_entering(wildcards):
@@ -73,7 +107,9 @@ def particles_entering(wildcards):
 
 
 def last_iteration(number, name):
-    """Return one of the files the last iteration of a round's classification writes."""
+    """Return one of the files the last iteration of a round's classification writes, or of the one given."""
+    if GIVEN and number == 1:
+        return GIVEN.file(name)
     iteration = CONFIG.rounds[number - 1].class2d.n_iterations
     return f"Class2D/job{number:02d}1/run_it{iteration:03d}_{name}"
 
@@ -104,7 +140,8 @@ def fault_of_continued(item, path):
             f"is at iteration {done}, and class2d.{key}: {total} counts all iterations, also those already done; "
             f"give more than {done}"
         )
-    if path.resolve() in {Path(planned).resolve() for planned in of_all_rounds("optimiser.star")}:
+    written = [last_iteration(int(number), "optimiser.star") for number in CLASSIFIED]
+    if path.resolve() in {Path(planned).resolve() for planned in written}:
         return "is what this project itself is to write, and would be removed first; go on from an earlier iteration"
     return ""
 
@@ -153,8 +190,15 @@ def written_every(wildcards):
 
 
 def diameter_of_round(wildcards):
-    """Return the mask diameter of a round, in Angstrom."""
+    """Return the mask diameter of a round's classification, in Angstrom."""
+    if GIVEN and int(wildcards.round) == 1:
+        return GIVEN.particle_diameter_ang
     return round_of(wildcards).class2d.particle_diameter
+
+
+def selection_own(wildcards):
+    """Return the options of ours a choice of classes needs: where to look for the stacks of a classification given."""
+    return {"stacks_root": CONFIG.own.stacks_root} if GIVEN and int(wildcards.round) == 1 else {}
 
 
 def select_options(wildcards):
@@ -174,7 +218,7 @@ def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
     unread = {
-        "stacks_root",
+        *PROJECT_WIDE,
         "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),

@@ -1,7 +1,7 @@
 # Enters extracted particles in the project as Extract/job001.
 #
-# REQUIRED INPUTS: the particles STAR files named under input: {particles: ...}; their stacks are linked,
-#                  never copied, and all their columns pass through.
+# REQUIRED INPUTS: the particles STAR file named under input: {particles: ...}; its stacks are linked, never
+#                  copied, and all its columns pass through. Or a .cs file of cryoSPARC, which is converted.
 # OUTPUTS: Extract/job001/particles.star
 
 
@@ -9,6 +9,7 @@ rule extract:
     """Check particles and enter them in the project (RELION job type Extract)."""
     input:
         particles=list(CONFIG.particles),
+        passthrough=[CONFIG.own.passthrough] if CONFIG.own.passthrough else [],
     output:
         particles=EXTRACTED,
     log:

@@ -1,6 +1,6 @@
 # Tells all rounds in figures.
 #
-# REQUIRED INPUTS: the extracted particles, the last iteration of each round, its ledgers and its kept
+# REQUIRED INPUTS: the particles that entered, the last iteration of each round, its ledgers and its kept
 #                  particles; for the demo the truth. The last iteration but one is read where it is kept.
 # OUTPUTS: report/index.html, one self-contained page.
 
@@ -8,7 +8,7 @@
 rule report:
     """Write the page with the class averages, counts and curves of every round."""
     input:
-        extracted=EXTRACTED,
+        extracted=kept_particles(0),
         data=of_all_rounds("data.star"),
         model=of_all_rounds("model.star"),
         optimiser=of_all_rounds("optimiser.star"),

@@ -1,6 +1,8 @@
 # Scores the classes of a round and keeps the particles of the good ones.
 #
-# REQUIRED INPUTS: the last iteration of the round's classification.
+# REQUIRED INPUTS: the last iteration of the round's classification; of round 1 that of the classification given
+#          (input: {optimiser: ...}), whose directory is never written into. Its stacks are linked where the project
+#          does not find them by their names.
 # OUTPUTS: Select/job{round}2/{particles,class_averages,backup_selection}.star, and the ledger of every
 #          decision in report/round_{round}/: classes.tsv and particles.tsv.
 
@@ -28,5 +30,6 @@ rule select_classes:
     params:
         options=select_options,
         particle_diameter=diameter_of_round,
+        own=selection_own,
     script:
         "../scripts/select_classes.py"

@@ -17,8 +17,13 @@ def planned_rounds() -> list[PlannedRound]:
     return planned(check_config(rule.config).rounds) if rule and rule.config else []
 
 
+def listed(paths: Path | list[Path]) -> list[Path]:
+    """Return one path or many as a list: Snakemake hands one file by itself."""
+    return paths if isinstance(paths, list) else [paths]
+
+
 with runner.job(globals(), SPEC) as job:
-    sources = job.inputs.particles if isinstance(job.inputs.particles, list) else [job.inputs.particles]
+    sources = listed(job.inputs.particles)
     if len(sources) != 1:
         raise StarError(
             f"input.particles: {len(sources)} files given, expected one. Join them first, e.g. with "
@@ -31,4 +36,5 @@ with runner.job(globals(), SPEC) as job:
         stacks_root=job.own.stacks_root,
         do_ctf_correction=getattr(job.params, "do_ctf_correction", True),
         rounds=planned_rounds(),
+        passthrough=", ".join(str(path) for path in listed(getattr(job.inputs, "passthrough", []))),
     )

@@ -1,6 +1,7 @@
 """Tell all rounds on one page: class averages, counts and curves (no job of RELION; report/index.html)."""
 
-import re
+import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from winnow2d import runner
+from winnow2d.errors import ImageError, StarError
 from winnow2d.formats import mrc
-from winnow2d.formats.jobs import read_job_star
+from winnow2d.formats.cells import number_or
+from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
+from winnow2d.formats.jobs import is_ours, read_job_star
 from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star
@@ -18,24 +22,9 @@ from winnow2d.report.page import Project, render_page
 from winnow2d.report.tables import RoundRecord, TruthScore, truth_score
 
 SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
-_ITERATION = re.compile(r"run_it(\d{3,})_")
-
-
-def iteration_files(last: Path, name: str) -> dict[int, Path]:
-    """Return the files of that name beside an iteration's file, up to that iteration, by number."""
-    found = {}
-    for path in last.parent.glob(f"run_it*_{name}"):
-        if match := _ITERATION.match(path.name):
-            found[int(match[1])] = path
-    return {number: found[number] for number in sorted(found) if number <= _number(last)}
-
-
-def _number(path: Path) -> int:
-    """Return the iteration a file belongs to."""
-    match = _ITERATION.match(path.name)
-    if match is None:
-        raise ValueError(f"{path}: not a file of an iteration")
-    return int(match[1])
+UNKNOWN = "not known"
+GENERAL = "model_general"
+logger = logging.getLogger("winnow2d")
 
 
 def read_stack(path: Path) -> np.ndarray:
@@ -45,26 +34,55 @@ def read_stack(path: Path) -> np.ndarray:
 
 
 def read_history(last_model: Path) -> pd.DataFrame:
-    """Return resolution and Pmax after each iteration whose model file is still there."""
+    """Return resolution and Pmax after each iteration whose model file is there; NaN where it does not say."""
     rows = []
-    for number, path in iteration_files(last_model, "model.star").items():
+    for number, path in iterations_up_to(last_model, "model.star").items():
         if number == 0:
             continue  # nothing is estimated yet
-        general = read_star(path)["model_general"].iloc[0]
-        row = {"iteration": number, "resolution_ang": float(general["rlnCurrentResolution"])}
-        rows.append(row | {"average_max_probability": float(general["rlnAveragePmax"])})
+        try:
+            general = read_star(path, wanted=lambda name: name == GENERAL).get(GENERAL, pd.DataFrame())
+        except StarError as error:  # an earlier iteration of another program's job: its last one has been read
+            logger.warning("%s", error)
+            continue
+        row = {"iteration": number, "resolution_ang": number_or(general, "rlnCurrentResolution", math.nan)}
+        rows.append(row | {"average_max_probability": number_or(general, "rlnAveragePmax", math.nan)})
     return pd.DataFrame(rows, columns=["iteration", "resolution_ang", "average_max_probability"])
 
 
-def round_facts(optimiser: Path, iteration: Iteration) -> dict[str, str]:
+def averages_before(classes: Path) -> tuple[int | None, np.ndarray | None]:
+    """Return the number and the class averages of the iteration before, of those that are there and whole."""
+    earlier = iterations_up_to(classes, "classes.mrcs")
+    earlier.pop(iteration_number(classes), None)
+    if not earlier:
+        return None, None
+    number = max(earlier)
+    try:
+        return number, read_stack(earlier[number])
+    except ImageError as error:
+        logger.warning("%s", error)
+        return None, None
+
+
+def round_facts(optimiser: Path, iteration: Iteration, history: pd.DataFrame) -> dict[str, str]:
     """Return the options of a classification that are worth naming."""
-    general = read_star(optimiser)["optimiser_general"].iloc[0]
-    facts = {"Algorithm": "VDAM" if int(general.get("rlnDoGradientRefine", "0")) else "EM"}
-    facts["Classes"] = str(iteration.model.n_classes)
-    facts["T"] = f"{iteration.model.tau2_fudge:g}"
-    facts["Mask diameter"] = f"{float(general['rlnParticleDiameter']):g} Å"
-    facts["Average Pmax"] = f"{iteration.model.average_max_probability:.2f}"
-    return facts
+    general = read_star(optimiser)["optimiser_general"]
+    diameter = number_or(general, "rlnParticleDiameter", math.nan)
+    pmax = history["average_max_probability"].iloc[-1] if len(history) else math.nan
+    return {
+        "Algorithm": algorithm_of(general),
+        "Classes": str(iteration.model.n_classes),
+        "T": f"{iteration.model.tau2_fudge:g}",
+        "Mask diameter": f"{diameter:g} Å" if diameter > 0 else UNKNOWN,
+        "Average Pmax": f"{pmax:.2f}" if math.isfinite(pmax) else UNKNOWN,
+    }
+
+
+def algorithm_of(general: pd.DataFrame) -> str:
+    """Return the name of the algorithm that an optimiser file tells of; RELION 3.1 had another gradient descent."""
+    if number_or(general, "rlnDoGradientRefine", 0):
+        return "VDAM"
+    is_descent = number_or(general, "rlnDoStochasticGradientDescent", 0) and "rlnDoGradientRefine" not in general
+    return "stochastic gradient descent" if is_descent else "EM"
 
 
 def read_rounds(inputs: object) -> list[RoundRecord]:
@@ -76,9 +94,7 @@ def read_rounds(inputs: object) -> list[RoundRecord]:
         zip(*lists, strict=True), start=1
     ):
         iteration = read_iteration(optimiser)
-        earlier = iteration_files(classes, "classes.mrcs")
-        earlier.pop(_number(classes), None)
-        previous = max(earlier, default=None)
+        history, (previous, previous_averages) = read_history(model), averages_before(classes)
         records.append(
             RoundRecord(
                 number=number,
@@ -89,10 +105,10 @@ def read_rounds(inputs: object) -> list[RoundRecord]:
                 averages=read_stack(classes),
                 class_ledger=read_ledger(class_path),
                 particle_ledger=read_ledger(particle_path),
-                history=read_history(model),
+                history=history,
                 previous_number=previous,
-                previous_averages=None if previous is None else read_stack(earlier[previous]),
-                facts=round_facts(optimiser, iteration),
+                previous_averages=previous_averages,
+                facts=round_facts(optimiser, iteration, history),
             )
         )
     return records
@@ -116,7 +132,7 @@ def describe_project(extracted: Path, rounds: Sequence[RoundRecord], is_demo: bo
 def entered_from(extracted: Path) -> str:
     """Return the file the particles were entered from, as the job that entered them says."""
     job_star = extracted.with_name("job.star")
-    if not job_star.is_file():
+    if not (job_star.is_file() and is_ours(extracted.parent)):  # else the data file of a classification given
         return extracted.as_posix()
     found = read_job_star(job_star, None).inputs.get("particles", extracted.as_posix())
     return ", ".join(_listed(found))

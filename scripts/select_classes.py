@@ -1,25 +1,39 @@
-"""Score the classes of a round and keep the particles of the good ones (RELION job type Select)."""
+"""Score the classes of a round and keep the particles of the good ones (RELION job type Select).
+
+The classification is that of the round, or one that another program or project made (input: {optimiser: ...}).
+"""
 
 import logging
+from pathlib import Path
+
+import numpy as np
 
 from winnow2d import runner
+from winnow2d.config import Round, check_config
 from winnow2d.formats.form_versions import files_of_fn_model
+from winnow2d.formats.jobs import is_ours
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
 from winnow2d.formats.mrc import write_stack
-from winnow2d.formats.particles import read_particle_table
-from winnow2d.formats.refinement import read_class_table, read_iteration
+from winnow2d.formats.particles import ParticleTable, read_particle_table
+from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
+from winnow2d.formats.refinement import class_table_from_here, read_iteration
 from winnow2d.formats.selection_star import (
     class_image_names,
+    class_indices,
     classified_particles,
     mask_diameter_ang,
     remove_selection,
+    rows_of,
     write_backup_selection,
     write_class_averages,
     write_kept_particles,
     write_rank_files,
 )
+from winnow2d.intake.enter import enter_classified
+from winnow2d.intake.rounds import planned
 from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
+from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
 from winnow2d.selection.recentre import recentred
 from winnow2d.selection.scores import score_classes
@@ -53,30 +67,85 @@ SPEC = runner.JobSpec(
 )
 
 
+def duplicates_of(table: ParticleTable, kept_classes: np.ndarray, options: SelectOptions, where: str) -> dict[int, str]:
+    """Return the rows of duplicates among the particles of kept classes, with the reason for the ledger."""
+    rows = np.flatnonzero(np.append(kept_classes, False)[class_indices(table, len(kept_classes))])
+    kept = rows_of(table, rows)
+    positions = read_positions(kept, where)
+    pixel = options.image_angpix if options.image_angpix > 0 else image_pixel_size(table, where)
+    micrograph_pixels = micrograph_pixel_sizes(kept, where)
+    if micrograph_pixels is not None and not np.allclose(micrograph_pixels, pixel, rtol=1e-3):
+        logging.getLogger(__name__).warning(
+            "Distances between particles are taken with pixels of %g A, but data_optics tells of micrographs with "
+            "%s A: if those are the pixels of rlnCoordinateX, set select.image_angpix.",
+            pixel, ", ".join(f"{value:g}" for value in np.unique(micrograph_pixels)),
+        )  # fmt: skip
+    place = positions.coordinate_px - positions.offset_ang * (1 / pixel)
+    partner = later_duplicates(
+        place, micrograph_indices(positions.micrograph_names), options.duplicate_threshold / pixel
+    )
+    distance = pixel * np.sqrt(((place - place[partner]) ** 2).sum(axis=1))
+    names = kept.particles["rlnImageName"].tolist()
+    return {
+        int(rows[row]): f"duplicate: {distance[row]:.1f} A from {names[partner[row]]}"
+        for row in np.flatnonzero(partner >= 0)
+    }
+
+
+def later_rounds() -> tuple[Round, ...]:
+    """Return the rounds after this one: no params of the rule, or a changed round would select again."""
+    rule = globals().get("snakemake")
+    return check_config(rule.config).rounds[1:] if rule and rule.config else ()
+
+
+def read_particles(job: runner.Job) -> ParticleTable:
+    """Return the particles of the classification; those of one that was not made here are checked and linked."""
+    data, later = job.inputs.data, later_rounds()
+    if is_ours(data.parent) and data.resolve().is_relative_to(Path.cwd().resolve()):
+        return read_particle_table(data)
+    return enter_classified(
+        source=data,
+        project=Path(),
+        job_directory=job.directory.as_posix(),
+        stacks_root=job.own.stacks_root,
+        do_ctf_correction=any(item.class2d.do_ctf_correction for item in later),
+        rounds=planned(later),
+    )
+
+
 with runner.job(globals(), SPEC) as job:
     spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
     remove_selection(job.directory)
     for path in (spare_ledger, job.outputs.class_ledger, job.outputs.particle_ledger):
         path.unlink(missing_ok=True)
 
+    table = read_particles(job)
     iteration = read_iteration(job.inputs.optimiser)
     diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
     features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
     choice = choose_classes(features, score_classes(features), job.options, n_unclassified)
-    classes, table = read_class_table(job.inputs.model), read_particle_table(job.inputs.data)
+    classes = class_table_from_here(job.inputs.model, job.inputs.optimiser)
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
         write_class_ledger(
             path, class_image_names(classes), choice.score, choice.threshold, choice.kept, choice.rule, features
         )
+    has_duplicates_removed = job.options.do_remove_duplicates and choice.kept.any()
+    duplicates = duplicates_of(table, choice.kept, job.options, str(job.inputs.data)) if has_duplicates_removed else {}
     write_particle_ledger(
-        job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule
+        job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule, duplicates
     )
     logging.getLogger(__name__).info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
+    if has_duplicates_removed:
+        logging.getLogger(__name__).info(
+            "%s duplicates within %g A removed, %s particles remain",
+            f"{len(duplicates):,}", job.options.duplicate_threshold,
+            f"{int(choice.n_particles[choice.kept].sum()) - len(duplicates):,}",
+        )  # fmt: skip
 
-    write_kept_particles(job.outputs.particles, table, choice.kept)
+    write_kept_particles(job.outputs.particles, table, choice.kept, list(duplicates))
     stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
     if stack:
         write_stack(stack, recentred(iteration.model.references[choice.order]), iteration.model.pixel_size_ang)

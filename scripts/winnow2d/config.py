@@ -18,10 +18,11 @@ import yaml
 
 from winnow2d import devices
 from winnow2d.errors import ConfigError
-from winnow2d.intake.rounds import misfits, planned
+from winnow2d.intake.rounds import given_classification, misfits, planned
 from winnow2d.option_values import fault_of
 from winnow2d.options import (
     PRESETS,
+    PROJECT_WIDE,
     SECTIONS,
     Class2DOptions,
     DemoOptions,
@@ -33,10 +34,9 @@ from winnow2d.options import (
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
 INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
-SUPPORTED_INPUTS = ("particles", "demo")
+SUPPORTED_INPUTS = ("particles", "optimiser", "demo")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
 FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
-PROJECT_WIDE = ("stacks_root",)  # own options read before the first round
 
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -69,7 +69,8 @@ class Round:
 class Config:
     """A checked config: where particles come from, and what is done to them in each round."""
 
-    particles: tuple[str, ...]  # STAR files; empty for the demo
+    particles: tuple[str, ...]  # STAR files; empty for the demo and for a given classification
+    optimiser: str  # of the job that is round 1's classification; empty where that is ours
     demo: DemoOptions | None
     extract: ExtractOptions
     own: OwnOptions
@@ -116,12 +117,13 @@ def check_config(raw: Any) -> Config:
     particles, demo = check.input(raw.get("input"))
     base = {name: check.values(name, raw.get(name), options) for name, options in SECTIONS.items()}
     differences = check.rounds(raw.get("rounds", [{}]))
+    optimiser = given_classification(raw.get("input"), base["class2d"], differences, check.problems)
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
     if demo:
         check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
-    return Config(particles, demo, ExtractOptions(**base["extract"]), OwnOptions(**base["own"]), rounds)
+    return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), OwnOptions(**base["own"]), rounds)
 
 
 @dataclass
@@ -153,8 +155,7 @@ class _Check:
         if "particles" in raw:
             return self._paths(raw["particles"]), None
         if "demo" in raw:
-            values = self.values("input.demo", raw["demo"], DemoOptions)
-            return (), DemoOptions(**values)
+            return (), DemoOptions(**self.values("input.demo", raw["demo"], DemoOptions))
         return (), None
 
     def _paths(self, raw: Any) -> tuple[str, ...]:

@@ -145,6 +145,7 @@ def schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}]
     }
     inputs: dict[str, Any] = {name: {} for name in INPUTS} | {"particles": one_or_many, "demo": _section(DemoOptions)}
+    inputs["optimiser"] = {"type": "string", "description": "Optimiser file of a Class2D job: round 1's classification"}
     sections = {name: _section(options) for name, options in SECTIONS.items()}
     one_round = {
         "type": ["object", "null"],

@@ -144,11 +144,12 @@ class SelectOptions(RunOptions):
     do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
     split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
     nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
-    do_remove_duplicates: bool = option(False, "Remove duplicates?", "Duplicates", refused=_WINDOW)
-    duplicate_threshold: float = option(
-        30.0, "Minimum inter-particle distance", "Duplicates", unit="A", refused=_WINDOW
-    )
-    image_angpix: float = option(-1.0, "Pixel size before extraction", "Duplicates", unit="A", refused=_WINDOW)
+    do_remove_duplicates: bool = option(False, "Remove duplicates among the kept particles?", "Duplicates")
+    duplicate_threshold: float = option(30.0, "Minimum inter-particle distance", "Duplicates", unit="A", minimum=0)
+    image_angpix: float = option(
+        -1.0, "Pixel size of the micrographs, where particles were down-scaled (-1 = as the images)", "Duplicates",
+        unit="A",
+    )  # fmt: skip
     do_filaments: bool = option(False, "Select filaments?", "Filaments", refused=_HELIX)
     dendrogram_threshold: float = option(0.85, "Dendrogram threshold", "Filaments", refused=_HELIX)
     dendrogram_minclass: int = option(-1000, "Minimum class size", "Filaments", refused=_HELIX)
@@ -247,6 +248,17 @@ class OwnOptions:
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
     stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")
+    passthrough: str = option("", "cryoSPARC's passthrough .cs file, if it does not lie beside its particles", "Winnow")
+    map_to: str = option("", "Particles STAR file of another extraction: its rows are wanted in the end", "Winnow")
+    map_tolerance: float = option(20.0, "Largest distance between partners of map_to", "Winnow", unit="A", minimum=0)
+    map_angpix: float = option(
+        -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
+    )
+    map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    export: str = option(
+        "none", "Also write the final particles, under the names they came with, for these programs", "Winnow",
+        choices=("none", "relion", "cryosparc", "all"),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -270,6 +282,9 @@ class DemoOptions:
     spherical_aberration: float = option(2.7, "Spherical aberration (likewise)", "Demo", unit="mm", minimum=0)
     amplitude_contrast: float = option(0.1, "Amplitude contrast (likewise)", "Demo", minimum=0.001, maximum=0.9)
 
+
+# Own options read before the first round or after the last: they are said at top level only.
+PROJECT_WIDE = ("stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export")
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}

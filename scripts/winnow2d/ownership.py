@@ -24,25 +24,27 @@ def check_job_directories(directories: Iterable[str | Path]) -> None:
         raise JobError(*problems)
 
 
-def check_project(directories: Iterable[str | Path], alias: str, page: str) -> None:
+def check_project(directories: Iterable[str | Path], alias: str, pages: Iterable[str]) -> None:
     """Raise JobError for job directories, an alias or a page in our place that Winnow did not make.
 
     Parameters
     ----------
     directories : the planned job directories
     alias : the name the final particles will have, "Select/clean"
-    page : the report that will be written; ours has our provenance.json beside it
+    pages : the report and other files that will be written outside of jobs; ours has our provenance.json in the
+        folder below the project that it lies in
     """
 
-    def check_page() -> None:
-        if Path(page).exists() and not jobs.is_ours(Path(page).parent):
-            raise JobError(f"{page} was not made by Winnow and would be overwritten; rename it or its folder.")
+    def check_pages() -> None:
+        for page in map(Path, pages):
+            if page.exists() and not jobs.is_ours(Path(page.parts[0])):
+                raise JobError(f"{page} was not made by Winnow and would be overwritten; rename it or its folder.")
 
     problems: list[str] = []
     for check in (
         lambda: check_job_directories(directories),
         lambda: project.check_alias_is_free(Path(), alias, project.read_project(Path())),
-        check_page,
+        check_pages,
     ):
         try:
             check()

@@ -110,6 +110,9 @@ def test_both_algorithms_are_an_error():
         ({"rounds": [{}] * 100}, "at most 99 rounds"),
         ({"rounds": [{"extract": {}}]}, "round 1: unknown key 'extract'"),
         ({"rounds": [{"own": {"stacks_root": "a"}}]}, "own.stacks_root: belongs to the whole project"),
+        ({"rounds": [{"own": {"map_to": "a.star"}}]}, "own.map_to: belongs to the whole project"),
+        ({"own": {"export": "cryosparcs"}}, "found 'cryosparcs'. Did you mean 'cryosparc'?"),
+        ({"select": {"duplicate_threshold": -1}}, "select.duplicate_threshold: must be at least 0 A, found -1."),
         ({"input": {}}, "input: missing"),
         ({"input": {"particle": "a.star"}}, "input: unknown key 'particle'. Did you mean 'particles'?"),
         ({"input": {"particles": "a.star", "demo": {}}}, "input: exactly one of"),
@@ -118,7 +121,12 @@ def test_both_algorithms_are_an_error():
             {"input": {"particles": ["a.star", "b.star"]}},
             "input.particles: 2 files given, expected one. Join them first",
         ),
-        ({"input": {"optimiser": "run_it025_optimiser.star"}}, "input.optimiser: not supported yet"),
+        ({"input": {"optimiser": ["a.star"]}}, "input.optimiser: expected the path of a run_itNNN_optimiser.star"),
+        ({"input": {"optimiser": "a.star"}, "class2d": {"fn_cont": "b.star"}}, "class2d.fn_cont: round 1 goes on from"),
+        (
+            {"input": {"optimiser": "a.star"}, "rounds": [{"class2d": {"nr_classes": 3}}]},
+            "round 1: class2d: its classification is given (input.optimiser)",
+        ),
         ({"input": {"micrographs": "m.star", "coordinates": "c.star"}}, "input.micrographs: not supported yet"),
         ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
     ],
@@ -177,6 +185,14 @@ def test_regrouping_is_a_job_of_its_own():
 
 def test_demo_may_be_empty():
     assert check_config(USERS | {"input": {"demo": None}}).demo.particles == 2000
+
+
+def test_a_classification_that_is_given():
+    given = {"input": {"optimiser": "Class2D/job005/run_it025_optimiser.star"}}
+    config = check_config(USERS | given | {"rounds": [{}, {"class2d": {"fn_cont": "b.star"}}]})
+    assert (config.optimiser, config.particles, config.demo) == (given["input"]["optimiser"], (), None)
+    assert config.rounds[1].class2d.fn_cont == "b.star"
+    assert check_config(USERS).optimiser == ""
 
 
 @pytest.mark.parametrize("text", ["class2d: {nr_classes: 3", "- :\n\t- a"])

@@ -24,25 +24,25 @@ def mark_ours(folder):
 
 def refused():
     with pytest.raises(JobError) as caught:
-        check_project(JOBS, CLEAN, PAGE)
+        check_project(JOBS, CLEAN, [PAGE])
     return caught.value.problems
 
 
 def test_an_empty_project_and_our_own_files_pass(project):
-    check_project(JOBS, CLEAN, PAGE)
+    check_project(JOBS, CLEAN, [PAGE])
     mark_ours("report")
     mark_ours("Select/job012")
     write(PAGE)
     Path(CLEAN).symlink_to("../Select/job012/")
-    check_project(JOBS, CLEAN, PAGE)
+    check_project(JOBS, CLEAN, [PAGE])
     Path(CLEAN).unlink()
     Path(CLEAN).symlink_to("../Select/job099/")  # a round that was removed
-    check_project(JOBS, CLEAN, PAGE)
+    check_project(JOBS, CLEAN, [PAGE])
 
 
 def test_a_report_that_never_got_its_page_passes(project):
     write("report/round_01/classes.tsv")
-    check_project(JOBS, CLEAN, PAGE)
+    check_project(JOBS, CLEAN, [PAGE])
 
 
 def test_all_that_others_made_is_told_together(project):

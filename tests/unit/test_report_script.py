@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 import report
+from relion_layouts import continue_as_ct
 from winnow2d.formats import mrc
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
 from winnow2d.formats.refinement import read_iteration
@@ -106,3 +108,58 @@ def test_truth_of_a_demo_is_compared(finished, project):
     assert "Against the truth: precision" in html
     assert "<small>of 300</small>" in html
     assert "simulated particles (demo)" in html
+
+
+def test_what_another_program_s_files_do_not_say_is_not_known(finished, project):
+    """RELION's job may have lost iterations, hold nan, or come from a version without a column."""
+    for name, pattern, new in (
+        ("run_it004_optimiser.star", r"_rlnParticleDiameter .*\n|_rlnDoGradientRefine .*\n", ""),
+        ("run_it004_model.star", r"_rlnAveragePmax .*\n", ""),
+        ("run_it002_model.star", r"(_rlnCurrentResolution +)\S+", r"\1inf"),
+        ("run_it002_model.star", r"(_rlnAveragePmax +)\S+", r"\1-nan"),
+    ):
+        path = project / "Class2D/job002" / name
+        text, count = re.subn(pattern, new, path.read_text())
+        assert count
+        path.write_text(text)
+    Path("Class2D/job002/run_it001_model.star").write_text("")
+    Path("Class2D/job002/run_it003_classes.mrcs").write_bytes(b"cut short")
+    finished.extracted = finished.data[0]
+    report.write_page(finished, project / "report/index.html")
+    (record,) = report.read_rounds(finished)
+    assert record.facts["Mask diameter"] == record.facts["Average Pmax"] == "not known"
+    assert record.facts["Algorithm"] == "EM"
+    assert record.history["iteration"].tolist() == [2, 3, 4]
+    assert record.history["resolution_ang"].isna().tolist() == [True, False, False]
+    assert record.previous_averages is None
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    assert "not known" in html
+    assert "Iteration 2: no resolution" in html
+    assert "nan" not in re.sub(r"data:image/png;base64,[^\"')]+", "", html)
+    assert html.count('class="tile ') == K
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ({"rlnDoGradientRefine": "1", "rlnDoStochasticGradientDescent": "0"}, "VDAM"),
+        ({"rlnDoGradientRefine": "0", "rlnDoStochasticGradientDescent": "0"}, "EM"),
+        ({"rlnDoStochasticGradientDescent": "0"}, "EM"),
+        ({"rlnDoStochasticGradientDescent": "1"}, "stochastic gradient descent"),
+        ({}, "EM"),
+    ],
+)
+def test_algorithm_of_each_version(flags, name):
+    assert report.algorithm_of(pd.DataFrame([flags | {"rlnCurrentIteration": "25"}])) == name
+
+
+def test_a_job_that_an_old_relion_continued(finished, project):
+    last = continue_as_ct(project, "Class2D/job002", after=2)
+    finished.optimiser = [last]
+    for name in ("data", "model", "classes"):
+        kind = "classes.mrcs" if name == "classes" else f"{name}.star"
+        setattr(finished, name, [last.replace("optimiser.star", kind)])
+    (record,) = report.read_rounds(finished)
+    assert record.history["iteration"].tolist() == [1, 2, 3, 4]
+    assert record.previous_number == 3
+    assert record.iteration.number == 4

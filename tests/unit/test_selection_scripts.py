@@ -11,7 +11,7 @@ import pytest
 
 from winnow2d.formats.jobs import PROGRAM, PROVENANCE, JobFile, write_job_star
 from winnow2d.formats.ledger import read_ledger
-from winnow2d.formats.particles import read_particle_table
+from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
 from winnow2d.options import OwnOptions, SelectOptions
 
@@ -121,3 +121,37 @@ def test_regrouping_of_kept_particles(project, run):
     assert particles["rlnGroupNumber"].iloc[0] == "1"
     before = read_particle_table(project / CLASSIFIED["data"]).particles
     assert particles["rlnImageName"].tolist() == before["rlnImageName"].tolist()
+
+
+def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project, select):
+    path = project / CLASSIFIED["data"]
+    table = read_particle_table(path)
+    spread = table.particles.assign(
+        rlnCoordinateX=[f"{1000 * (row // 2)}.0" for row in range(400)], rlnCoordinateY="5.0",
+        rlnOriginXAngst=["0.0", "12.5"] * 200, rlnOriginYAngst="0.0", rlnMicrographName="m.mrc",
+    )  # fmt: skip
+    optics = table.optics.assign(rlnMicrographOriginalPixelSize="1.18")
+    write_particle_table(path, ParticleTable(optics, spread))
+    assert select().returncode == 0
+    without = read_particle_table(project / "Select/job012/particles.star").particles
+    assert not (project / "Select/job012/particles_removed.star").exists()
+
+    assert select(do_remove_duplicates=True, duplicate_threshold=20).returncode == 0
+    kept = read_particle_table(project / "Select/job012/particles.star").particles
+    removed = read_star(project / "Select/job012/particles_removed.star")[""]
+    decisions = read_ledger(project / "report/round_01/particles.tsv")
+    pairs = without["rlnCoordinateX"].duplicated(keep="last")
+    assert 10 < pairs.sum() < 200
+    assert removed["rlnImageName"].tolist() == without["rlnImageName"][pairs].tolist()
+    assert kept["rlnImageName"].tolist() == without["rlnImageName"][~pairs].tolist()
+    assert kept["rlnImageName"].tolist() == decisions["image_name"][decisions["kept"]].tolist()
+    told = decisions[decisions["image_name"].isin(removed["rlnImageName"])]
+    later = without["rlnImageName"][without["rlnCoordinateX"].duplicated(keep="first")].tolist()
+    assert told["reason"].tolist() == [f"duplicate: 12.5 A from {name}" for name in later]
+    assert not told["kept"].any()
+    said = (project / "Select/job012/run.out").read_text()
+    assert f"{len(removed)} duplicates within 20 A removed, {len(kept)} particles remain" in said
+    assert "taken with pixels of 4.72 A, but data_optics tells of micrographs with 1.18 A: if those are" in said
+
+    assert select(do_remove_duplicates=True, duplicate_threshold=12).returncode == 0
+    assert not (project / "Select/job012/particles_removed.star").exists()

@@ -25,6 +25,14 @@ def number_of(table: pd.DataFrame, label: str, default: float | None = None, *, 
     return _float(table[label].iloc[0], label, where)
 
 
+def number_or(table: pd.DataFrame, label: str, other: float) -> float:
+    """Return the number in the first row of a table; the other one where it is missing, no number, nan or infinite."""
+    try:
+        return finite_or(number_of(table, label, other), other)
+    except StarError:
+        return other
+
+
 def numbers_of(table: pd.DataFrame, label: str, default: float | None = None, *, where: str = "") -> np.ndarray:
     """Return a column as (rows,) float64, with 0 for nan and infinity; see `number_of`."""
     if label not in table.columns:

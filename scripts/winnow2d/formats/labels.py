@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 IMAGE_NAME = "rlnImageName"
 MICROGRAPH_NAME = "rlnMicrographName"
+COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
 OPTICS_GROUP = "rlnOpticsGroup"
 OPTICS_GROUP_NAME = "rlnOpticsGroupName"
 VOLTAGE = "rlnVoltage"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ def write_particle_ledger(
     max_probability: np.ndarray,
     kept_classes: np.ndarray,
     rules: Sequence[str],
+    dropped: Mapping[int, str] | None = None,
 ) -> None:
     """Write one row per particle: its class, its largest posterior, whether it was kept and why.
 
@@ -69,16 +70,21 @@ def write_particle_ledger(
     max_probability : (n,) float array
     kept_classes, rules : length k
         The decision on each class.
+    dropped : mapping or None
+        Row (0-based) -> reason, for particles dropped for a reason of their own though their class is kept.
     """
     reasons = np.array([*(f"class {k}: {rule}" for k, rule in enumerate(rules, 1)), "never classified"], dtype=object)
     kept = np.append(np.asarray(kept_classes, dtype=bool), False)  # the last entry answers for class_index -1
+    is_kept, reason = kept[class_index], reasons[class_index]
+    for row, sentence in (dropped or {}).items():
+        is_kept[row], reason[row] = False, sentence
     table = pd.DataFrame(
         {
             "image_name": list(image_names),
             "class": (np.asarray(class_index) + 1).astype(str),
             "max_probability": [f"{value:.6f}" for value in max_probability],
-            "kept": _yes_no(kept[class_index]),
-            "reason": reasons[class_index],
+            "kept": _yes_no(is_kept),
+            "reason": reason,
         }
     )
     _write(path, table)

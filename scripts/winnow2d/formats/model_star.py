@@ -278,10 +278,15 @@ def _read_noise(
             if table is not None:
                 noise[optics] += count * _read_spectrum(table, "rlnSigma2Noise", box, where)
                 weights[optics] += count
-    if not (weights > 0).all():
-        missing = int(np.flatnonzero(weights == 0)[0]) + 1
+    is_used = np.isin(np.arange(n_optics), particles.optics_group)
+    is_missing = weights == 0
+    if (is_missing & is_used).any() or is_missing.all():
+        missing = int(np.flatnonzero(is_missing & is_used if is_used.any() else is_missing)[0]) + 1
         raise StarError(f"{where}: no noise spectrum of optics group {missing} (data_model_optics_group_{missing})")
-    return noise / weights[:, None]
+    noise /= np.maximum(weights, 1)[:, None]
+    # RELION writes none for a group that no particle belongs to; what stands here then weighs nothing
+    noise[is_missing] = noise[~is_missing].mean(axis=0)
+    return noise
 
 
 def _read_scales(groups: pd.DataFrame, names: list[str], where: str) -> np.ndarray:

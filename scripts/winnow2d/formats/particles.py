@@ -23,6 +23,7 @@ from winnow2d.records import OpticsGroup, Particles
 
 logger = logging.getLogger(__name__)
 
+_PARTICLE_TABLES = ("particles", "images", "")  # the last two before RELION 3.1
 _JOB_FOLDER = re.compile(r".*?/job\d{3,}/(?=.)")
 
 
@@ -46,8 +47,9 @@ def read_particle_table(path: str | os.PathLike) -> ParticleTable:
         The file is broken, a required column is missing, or a particle's optics group is not defined.
     """
     blocks = read_star(path)
+    tell_of_other_tables(blocks, path)
     if "optics" not in blocks:
-        particles = next((blocks[name] for name in ("particles", "images", "") if name in blocks), None)
+        particles = next((blocks[name] for name in _PARTICLE_TABLES if name in blocks), None)
         if particles is None or len(particles) == 0:
             raise StarError(f"{path}: expected a table data_particles with rows, found {_names(blocks)}")
         optics, particles = table_without_optics(particles, Path(path))
@@ -69,6 +71,13 @@ def read_particle_table(path: str | os.PathLike) -> ParticleTable:
     return _renumbered(table, path)
 
 
+def tell_of_other_tables(blocks: dict[str, pd.DataFrame], path: str | os.PathLike) -> None:
+    """Log a warning if a particle file holds tables that no file of ours will have; RELION drops them silently."""
+    others = [f"data_{name}" for name in blocks if name not in ("optics", *_PARTICLE_TABLES)]
+    if others:
+        logger.warning("%s: %s is left out of what is made of this file, as in RELION", path, ", ".join(others))
+
+
 def _names(blocks: dict[str, pd.DataFrame]) -> str:
     return ", ".join(f"data_{name}" for name in blocks)
 
@@ -76,22 +85,32 @@ def _names(blocks: dict[str, pd.DataFrame]) -> str:
 def _renumbered(table: ParticleTable, path: str | os.PathLike) -> ParticleTable:
     """Return the table with optics groups numbered 1, 2, ... in row order and particles pointing to them."""
     optics, particles = table.optics.copy(), table.particles.copy()
-    number_of = {text.strip(): str(row + 1) for row, text in enumerate(optics[labels.OPTICS_GROUP])}
+    number_of = {_as_number(text): str(row + 1) for row, text in enumerate(optics[labels.OPTICS_GROUP])}
     if len(number_of) < len(optics):
         raise StarError(f"{path}: table data_optics: a number of {labels.OPTICS_GROUP} stands there twice")
-    groups = particles[labels.OPTICS_GROUP]
+    texts = particles[labels.OPTICS_GROUP]
+    groups = texts.map({text: _as_number(text) for text in texts.unique()})  # 01 is group 1
     unknown = ~groups.isin(list(number_of))
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
         raise StarError(
-            f"{path}: table data_particles row {row + 1}: optics group '{groups.iloc[row]}' is not in data_optics "
+            f"{path}: table data_particles row {row + 1}: optics group '{texts.iloc[row]}' is not in data_optics "
             f"(it has {', '.join(number_of)}); {int(unknown.sum())} such rows"
         )
     if any(old != new for old, new in number_of.items()):
         logger.warning("%s: optics groups renumbered %s", path, ", ".join(f"{a} to {b}" for a, b in number_of.items()))
+    if list(optics[labels.OPTICS_GROUP]) != list(number_of.values()) or not texts.isin(number_of.values()).all():
         optics[labels.OPTICS_GROUP] = list(number_of.values())
         particles[labels.OPTICS_GROUP] = groups.map(number_of).astype(object)
     return ParticleTable(optics, particles)
+
+
+def _as_number(text: str) -> str:
+    """Return the number of an optics group in one spelling."""
+    try:
+        return str(int(text))
+    except ValueError:
+        return text.strip()
 
 
 def write_particle_table(path: str | os.PathLike, table: ParticleTable) -> None:

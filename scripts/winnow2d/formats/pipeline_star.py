@@ -42,7 +42,8 @@ _NODE, _NODE_LABEL, _NODE_TYPE = "rlnPipeLineNodeName", "rlnPipeLineNodeTypeLabe
 _NODE_DEPTH = "rlnPipeLineNodeTypeLabelDepth"
 _FROM, _TO, _OF = "rlnPipeLineEdgeFromNode", "rlnPipeLineEdgeToNode", "rlnPipeLineEdgeProcess"
 _COLUMNS = {
-    "pipeline_processes": [_PROCESS, _ALIAS, _TYPE_LABEL, _STATUS_LABEL, _TYPE, _STATUS],
+    # The CCP-EM Pipeliner tells RELION 4 and 5 from 3 by the last of these columns.
+    "pipeline_processes": [_PROCESS, _ALIAS, _TYPE, _STATUS, _TYPE_LABEL, _STATUS_LABEL],
     "pipeline_nodes": [_NODE, _NODE_LABEL, _NODE_DEPTH, _NODE_TYPE],
     "pipeline_input_edges": [_FROM, _OF],
     "pipeline_output_edges": [_OF, _TO],

@@ -17,6 +17,7 @@ from winnow2d.formats.cells import number_of, text_of
 from winnow2d.formats.model_star import MOMENT_FILES, model_blocks, model_from_blocks
 from winnow2d.formats.moments import read_moments, write_first_moments, write_second_moments
 from winnow2d.formats.mrc import ParticleStack, split_image_name, write_stack
+from winnow2d.formats.named_files import find_named, image_from_here
 from winnow2d.formats.optimiser_star import TABLE, changes_from_table, gradient_state, optimiser_blocks
 from winnow2d.formats.particles import (
     ParticleTable,
@@ -128,8 +129,7 @@ def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
     Parameters
     ----------
     optimiser_path : path
-        The files it names are looked for from the working directory, if the job lies in it, and from the
-        folders above the job.
+        The files it names are those of the project it lies in; see `named_files`.
 
     Returns
     -------
@@ -182,6 +182,15 @@ def read_class_table(model_path: str | os.PathLike) -> pd.DataFrame:
     return _tables(Path(model_path), "model_classes")["model_classes"]
 
 
+def class_table_from_here(model_path: str | os.PathLike, optimiser_path: str | os.PathLike) -> pd.DataFrame:
+    """Return data_model_classes with class averages called as they are found from the working directory."""
+    classes = read_class_table(model_path)
+    if "rlnReferenceImage" not in classes.columns:
+        raise StarError(f"{model_path}: table data_model_classes has no column rlnReferenceImage")
+    names = [image_from_here(name, optimiser_path) for name in classes["rlnReferenceImage"]]
+    return classes.assign(rlnReferenceImage=names)
+
+
 def _tables(path: Path, *needed: str) -> dict[str, pd.DataFrame]:
     """Return the tables asked for."""
     blocks = read_star(path, wanted=lambda name: name in needed)
@@ -207,7 +216,7 @@ def _image_names(classes: pd.DataFrame, label: str, model_path: Path, optimiser_
     if label not in classes.columns:
         raise StarError(f"{model_path}: table data_model_classes has no column {label}")
     pairs = [split_image_name(name) for name in classes[label]]
-    found = {file: _find(file, optimiser_path) for file in {file for _, file in pairs}}
+    found = {file: find_named(file, optimiser_path) for file in {file for _, file in pairs}}
     return [f"{number + 1}@{found[file]}" for number, file in pairs]
 
 
@@ -221,7 +230,7 @@ def _named_files(optimiser: pd.DataFrame, path: Path) -> dict[str, Path]:
     named = {"model": "rlnModelStarFile", "data": "rlnExperimentalDataStarFile"}
     if int(number_of(optimiser, "rlnCurrentIteration", where=str(path))) > 0:
         named["sampling"] = "rlnOrientSamplingStarFile"
-    return {kind: _find(text_of(optimiser, label, where=str(path)), path) for kind, label in named.items()}
+    return {kind: find_named(text_of(optimiser, label, where=str(path)), path) for kind, label in named.items()}
 
 
 def files_of_iteration(optimiser_path: str | os.PathLike) -> dict[str, Path]:
@@ -246,13 +255,3 @@ def files_of_iteration(optimiser_path: str | os.PathLike) -> dict[str, Path]:
             names = _image_names(classes, label, files["model"], path)
             images |= dict.fromkeys(Path(name.partition("@")[2]) for name in names)
     return files | {f"classes{number}": file for number, file in enumerate(images, start=1)}
-
-
-def _find(name: str, optimiser_path: Path) -> Path:
-    """Return a file named in the optimiser file, looked for from the project directory."""
-    folders = list(optimiser_path.absolute().parents)
-    here = Path.cwd()
-    for folder in [here, *folders] if here in folders else [*folders, here]:
-        if (folder / name).is_file():
-            return folder / name
-    raise StarError(f"{optimiser_path}: it names {name}, which was not found; run from the project directory")

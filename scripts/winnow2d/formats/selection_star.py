@@ -21,7 +21,7 @@ _ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
 _AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
 _RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
 SELECTION_FILES = (
-    "particles.star", "class_averages.star", "class_averages.mrcs", "backup_selection.star",
+    "particles.star", "particles_removed.star", "class_averages.star", "class_averages.mrcs", "backup_selection.star",
     "rank_optimiser.star", "rank_data.star", "rank_model.star",
 )  # fmt: skip
 _UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
@@ -47,9 +47,13 @@ def kept_particles(table: ParticleTable, kept_classes: np.ndarray) -> ParticleTa
     StarError
         If a class number is beyond the number of classes.
     """
+    return rows_of(table, _is_of_kept_class(table, kept_classes))
+
+
+def _is_of_kept_class(table: ParticleTable, kept_classes: np.ndarray) -> np.ndarray:
+    """Return which particles are of a kept class, (n,) bool."""
     index = class_indices(table, len(kept_classes))
-    kept = np.append(np.asarray(kept_classes, dtype=bool), False)[index]  # the last entry answers for no class
-    return ParticleTable(optics=table.optics, particles=table.particles[kept].reset_index(drop=True))
+    return np.append(np.asarray(kept_classes, dtype=bool), False)[index]  # the last entry answers for no class
 
 
 def class_indices(table: ParticleTable, k: int) -> np.ndarray:
@@ -76,9 +80,30 @@ def class_image_names(classes: pd.DataFrame) -> list[str]:
     return list(classes["rlnReferenceImage"])
 
 
-def write_kept_particles(path: str | Path, table: ParticleTable, kept_classes: np.ndarray) -> None:
-    """Write particles.star of a Select job; parameters as `kept_particles`."""
-    write_particle_table(path, kept_particles(table, kept_classes))
+def write_kept_particles(
+    path: str | Path, table: ParticleTable, kept_classes: np.ndarray, duplicates: Sequence[int] = ()
+) -> None:
+    """Write particles.star of a Select job and, beside it, the duplicates that were taken out of it.
+
+    Parameters
+    ----------
+    table, kept_classes
+        As in `kept_particles`.
+    duplicates : rows (0-based) of the table
+        Particles of kept classes that are left out. They stand in particles_removed.star, as RELION writes it: an
+        unnamed block without optics. Without any there is no such file, since RELION reads none without rows.
+    """
+    is_kept = _is_of_kept_class(table, kept_classes)
+    is_duplicate = np.zeros(len(is_kept), dtype=bool)
+    is_duplicate[list(duplicates)] = True
+    write_particle_table(path, rows_of(table, is_kept & ~is_duplicate))
+    if is_duplicate.any():
+        write_star(Path(path).with_name("particles_removed.star"), {"": table.particles[is_duplicate]})
+
+
+def rows_of(table: ParticleTable, rows: np.ndarray) -> ParticleTable:
+    """Return some particles (bool or row numbers), with all columns; optics verbatim."""
+    return ParticleTable(optics=table.optics, particles=table.particles.iloc[rows].reset_index(drop=True))
 
 
 def write_backup_selection(path: str | Path, kept_classes: np.ndarray) -> None:

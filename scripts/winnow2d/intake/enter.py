@@ -12,8 +12,14 @@ import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats.atomic import replaced
+from winnow2d.formats.cryosparc import SUFFIX, read_cryosparc_table
 from winnow2d.formats.labels import SOURCE_IMAGE_NAME
-from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
+from winnow2d.formats.particles import (
+    ParticleTable,
+    read_particle_table,
+    tell_of_other_tables,
+    write_particle_table,
+)
 from winnow2d.formats.star import read_star
 from winnow2d.intake.findings import Findings, numbers
 from winnow2d.intake.images import check_headers, check_pixels
@@ -32,6 +38,8 @@ from winnow2d.intake.tables import check_tables, numbered_from_one, optics_rows,
 
 logger = logging.getLogger(__name__)
 
+IMPORT_JOB = "Extract/job001"
+
 
 @dataclass(frozen=True)
 class Entered:
@@ -46,10 +54,11 @@ class Entered:
 def enter_particles(
     source: Path,
     project: Path,
-    job_directory: str = "Extract/job001",
+    job_directory: str = IMPORT_JOB,
     stacks_root: str = "",
     do_ctf_correction: bool = True,
     rounds: Sequence[PlannedRound] = (),
+    passthrough: str = "",
 ) -> Entered:
     """Check the particles of a STAR file and write them as `job_directory`/particles.star.
 
@@ -59,7 +68,7 @@ def enter_particles(
     Parameters
     ----------
     source : Path
-        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star).
+        The user's particles STAR file (RELION 3.1 to 5, older, or a run_itNNN_data.star), or cryoSPARC's .cs file.
     project : Path
         The project directory; names in the result are relative to it.
     job_directory : str
@@ -70,6 +79,8 @@ def enter_particles(
         Whether the classification will need the CTF columns.
     rounds : sequence of PlannedRound
         What the rounds ask of the particles; empty where it is not known.
+    passthrough : str
+        cryoSPARC's passthrough file; empty for the one beside the .cs file, if there is any.
 
     Returns
     -------
@@ -82,7 +93,7 @@ def enter_particles(
     """
     findings = Findings()
     project = project.absolute()
-    table = without_unused_optics(_read(source, findings), str(source), findings)
+    table = without_unused_optics(_read(source, findings, passthrough), str(source), findings)
     check_tables(table, str(source), do_ctf_correction, findings)
     if "rlnImageName" not in table.particles or table.particles.empty:
         findings.settle()
@@ -100,7 +111,7 @@ def enter_particles(
     names, links = plan_links(present, project, job_directory, own_links)
     make_links(links, own_links, project, job_directory)
     _write_left_out(project / job_directory / "left_out.tsv", table.particles, left_out)
-    particles = _rename_stacks(table.particles, references, names)
+    particles = rename_stacks(table.particles, references, names)
     is_kept = np.ones(len(particles), dtype=bool)
     is_kept[list(left_out)] = False
     kept = ParticleTable(table.optics, particles[is_kept].reset_index(drop=True))
@@ -111,12 +122,71 @@ def enter_particles(
     return Entered(len(kept.particles), len(left_out), len(names), len(links))
 
 
-def _read(source: Path, findings: Findings) -> ParticleTable:
+def enter_classified(
+    source: Path,
+    project: Path,
+    job_directory: str,
+    stacks_root: str = "",
+    do_ctf_correction: bool = True,
+    rounds: Sequence[PlannedRound] = (),
+) -> ParticleTable:
+    """Return the particles of a classification made elsewhere, named so that the project finds their images.
+
+    Stacks that are not found from the project by their name are linked, as `enter_particles` does, on account of
+    `job_directory`. Headers are checked, pixels are not: whoever classified the images has read them. Where no round
+    follows no image is needed, and what is wrong with them is told as warnings.
+
+    Parameters
+    ----------
+    source : Path
+        The data file of the classification; no row of it is left out.
+    project, stacks_root, do_ctf_correction : as in `enter_particles`
+    job_directory : str
+        The job of ours that takes the particles over.
+    rounds : sequence of PlannedRound
+        Those that classify the particles anew.
+
+    Raises
+    ------
+    StarError
+        With all problems together; no link is made then.
+    """
+    findings = Findings()
+    project = project.absolute()
+    table = read_particle_table(source)
+    check_tables(table, str(source), do_ctf_correction, findings)
+    references = split_image_names(table.particles["rlnImageName"])
+    own_links = read_own_links(project, job_directory)
+    folders = search_folders(source, project, stacks_root)
+    found = find_stacks(references.names, folders, own_links)
+    of_images = findings if rounds else Findings()
+    check_found(found, folders, str(source), of_images)
+    given = numbers(table.optics["rlnImageSize"]) if "rlnImageSize" in table.optics else np.array([np.nan])
+    check_headers(found, references, optics_rows(table), given, str(source), of_images)
+    _check_rounds(table, 0, rounds, findings)
+    if not rounds:
+        findings.warnings += of_images.errors
+    findings.settle()
+    present = {name: path for name, path in found.items() if path is not None}
+    names, links = plan_links(present, project, job_directory, own_links)
+    make_links(links, own_links, project, job_directory)
+    names = {name: name for name in found} | names
+    return ParticleTable(table.optics, rename_stacks(table.particles, references, names))
+
+
+def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
     """Return the tables as they are, faults included: they are to be told together with all others.
 
     The optics table has no columns where it could not be made from an old file; the errors are found then.
     """
+    if source.suffix == SUFFIX:
+        return read_cryosparc_table(source, passthrough)
+    if passthrough:
+        findings.warn(f"own.passthrough: {passthrough} is not read, as {source} is no .cs file.")
+    if source.suffix == ".csg":
+        raise StarError(f"{source}: a list of files. Name the .cs file of the particles that stands in it.")
     blocks = read_star(source)
+    tell_of_other_tables(blocks, source)
     if "optics" in blocks and "particles" in blocks:
         return ParticleTable(blocks["optics"], blocks["particles"])
     try:
@@ -167,7 +237,7 @@ def _check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[Planne
     findings.errors.extend(misfits(rounds, box_px, float(pixels[smallest]), len(table.particles) - n_left_out))
 
 
-def _rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
+def rename_stacks(particles: pd.DataFrame, references: ImageReferences, names: dict[str, str]) -> pd.DataFrame:
     """Return the particles with the stack names of the project; names that changed are kept in a column of ours."""
     new_names = np.array([names[name] for name in references.names], dtype=object)
     old_names = np.array(references.names, dtype=object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,37 @@ class PlannedRound:
 def planned(rounds: Iterable[Any]) -> list[PlannedRound]:
     """Return what is planned for rounds that have `number` and `class2d` (the options of the classification)."""
     return [PlannedRound(item.number, item.class2d.particle_diameter, item.class2d.nr_classes) for item in rounds]
+
+
+def given_classification(
+    raw_input: Any, class2d: Mapping[str, Any], differences: Sequence[Mapping[str, Any]], problems: list[str]
+) -> str:
+    """Return the optimiser file that a config names as the classification of round 1; "" for none.
+
+    Parameters
+    ----------
+    raw_input : the section `input` of the config, unchecked
+    class2d : the options said for all rounds
+    differences : what each round says beside them
+    problems : receives a sentence for each fault
+    """
+    if not isinstance(raw_input, Mapping) or "optimiser" not in raw_input:
+        return ""
+    path = raw_input["optimiser"]
+    if not isinstance(path, str) or not path:
+        problems.append(f"input.optimiser: expected the path of a run_itNNN_optimiser.star, found {path!r}.")
+        return ""
+    if class2d.get("fn_cont"):
+        problems.append(
+            "class2d.fn_cont: round 1 goes on from no file, as its classification is given (input.optimiser). To "
+            "classify on from that file, give its particles under input.particles and the file here."
+        )
+    if differences and differences[0].get("class2d"):
+        problems.append(
+            "round 1: class2d: its classification is given (input.optimiser); options for later rounds stand above "
+            "the rounds or in their entries."
+        )
+    return path
 
 
 def misfits(rounds: Iterable[PlannedRound], box_px: int, pixel_size_ang: float, n_particles: int) -> list[str]:

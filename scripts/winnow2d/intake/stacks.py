@@ -116,7 +116,7 @@ def plan_links(
         is_ours = place in own_links
         names[name] = name
         if name.endswith(".mrcs"):
-            if os.path.isabs(name) or (not is_ours and (project / name).is_file()):
+            if os.path.isabs(name) or (not is_ours and (project / name).resolve() == found[name]):
                 continue
             folder = PurePosixPath(place).parent
             if folder not in free_folders:

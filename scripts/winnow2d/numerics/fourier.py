@@ -74,3 +74,36 @@ def shift_phases(kx: Array, ky: Array, shifts_px: Array, box_px: int) -> Array:
     """
     turns = (shifts_px[:, :1] * kx + shifts_px[:, 1:] * ky) / box_px
     return array_module(turns).exp(-2j * np.pi * turns)
+
+
+def rescaled(images: Array, box_px: int) -> Array:
+    """Return images in a box of another number of pixels over the same length, cut or padded in Fourier space.
+
+    The mean of every image is kept. Rows are transformed first and only the columns that stay go on, so going
+    down costs little more than half of two whole transforms.
+
+    Parameters
+    ----------
+    images : (n, y, x) real array, an even box; its precision is kept
+    box_px : int, even
+
+    Notes
+    -----
+    As RELION has it: the frequency row and column at half of the smaller box are kept as they stand on the
+    positive side, without their mates; and going up, only frequencies within half of the smaller box stay
+    (`fftw.cpp` of RELION, windowFourierTransform; tests/relion/test_extract_31.py).
+    """
+    xp, transforms, given_px = array_module(images), _transforms(images), images.shape[-1]
+    half = min(given_px, box_px) // 2
+    columns = transforms.rfft(images, axis=-1, norm="forward")[..., : half + 1]
+    columns = transforms.fft(xp.ascontiguousarray(columns), axis=-2, norm="forward")
+    spectra = xp.zeros((*images.shape[:-2], box_px, box_px // 2 + 1), dtype=columns.dtype)
+    spectra[..., : half + 1, : half + 1] = columns[..., : half + 1, :]
+    if half > 1:
+        spectra[..., 1 - half :, : half + 1] = columns[..., 1 - half :, :]
+    if box_px > given_px:
+        ky = xp.fft.fftfreq(box_px, 1 / box_px)[:, None]
+        spectra *= ky**2 + xp.arange(box_px // 2 + 1) ** 2 <= half**2
+    rows = transforms.ifft(spectra[..., : half + 1], axis=-2, norm="forward")
+    spectra[..., : half + 1] = rows
+    return transforms.irfft(spectra, n=box_px, axis=-1, norm="forward")

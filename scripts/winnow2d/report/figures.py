@@ -220,7 +220,8 @@ def resolution_by_iteration(history: pd.DataFrame) -> str:
     ang = history["resolution_ang"].to_numpy(dtype=float)
     ang = np.where(np.isfinite(ang) & (ang > 0) & (ang < 999), ang, np.inf)
     x, y = _iteration_axis(history), resolution_axis(ang)
-    texts = [f"Iteration {n}: {a:.1f} Å" for n, a in zip(history["iteration"], ang, strict=True)]
+    words = [f"{a:.1f} Å" if math.isfinite(a) else "no resolution" for a in ang]
+    texts = [f"Iteration {n}: {word}" for n, word in zip(history["iteration"], words, strict=True)]
     return _chart(x, y, _curve(x, y, history["iteration"], 1 / ang, texts), "Resolution after each iteration")
 
 

@@ -1,0 +1,20 @@
+# Writes the final particles for other programs (own.export).
+#
+# REQUIRED INPUTS: the particles.star of the last round, or of the other extraction it was mapped onto.
+# OUTPUTS: export/{relion,cryosparc}/particles.star, those that own.export names.
+
+
+rule export_particles:
+    """Write the final particles under the names they came with."""
+    input:
+        particles=final_particles(),
+    output:
+        **EXPORTED,
+    log:
+        "logs/export_particles/particles.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+    script:
+        "../scripts/export_particles.py"

@@ -1,0 +1,26 @@
+# Gives the final particles their rows of another extraction (own.map_to).
+#
+# REQUIRED INPUTS: the particles.star of the last round, and that of the other extraction: another box, another
+#                  pixel size or another program, but the same micrographs.
+# OUTPUTS: Select/job008/particles.star. Kept particles without a partner stand in unmatched.star beside it; it is
+#          not declared, as there is none where all have one.
+
+
+rule map_particles:
+    """Map the kept particles onto another extraction (RELION job type Select)."""
+    input:
+        particles=kept_particles(len(ROUNDS)),
+        extraction=CONFIG.own.map_to,
+    output:
+        particles=MAPPED,
+    log:
+        "logs/map_particles/job008.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        options={"do_class_ranker": False, "rank_threshold": 0.5},
+        own=map_options(),
+    script:
+        "../scripts/map_particles.py"
