@@ -13,7 +13,7 @@ from winnow2d import doors
 from winnow2d.errors import JobError
 from winnow2d.formats import jobs
 from winnow2d.formats.form_versions import files_of_fn_model
-from winnow2d.options import JoinStarOptions, OwnOptions, SelectOptions
+from winnow2d.options import ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "class2d.py"
@@ -137,3 +137,17 @@ def test_a_form_shows_the_first_four_of_many_files_and_keeps_all(project, monkey
     jobs.write_job_star(place / "job.star", dataclasses.replace(job, options=changed))
     found = doors.read_request({"__file__": str(SCRIPT)}, JOIN).job
     assert found.inputs["particles"] == ["a.star", "z.star", *files[2:4]]
+
+
+def test_a_job_star_of_another_script_for_the_same_kind_of_job_is_told(project, monkeypatch):
+    """Simulated particles enter as an Extract job, too."""
+    place = Path("Extract/job001")
+    place.mkdir(parents=True)
+    job = jobs.JobFile(
+        "relion.extract", 5, ExtractOptions(), OwnOptions(), {}, {"particles": f"{place}/particles.star"}
+    )
+    jobs.write_job_star(place / "job.star", job)
+    monkeypatch.setattr("sys.argv", ["extract.py", str(place / "job.star")])
+    spec = doors.JobSpec(type="Extract", required_inputs=("particles",))
+    with pytest.raises(JobError, match="names no input particles, so extract.py is not the script"):
+        doors.read_request({"__file__": str(SCRIPT.with_name("extract.py"))}, spec)
