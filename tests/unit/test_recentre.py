@@ -8,9 +8,8 @@ from winnow2d.selection.recentre import recentred
 
 def test_the_centre_of_mass_comes_to_the_middle_and_nothing_is_lost():
     y, x = np.mgrid[:32, :32]
-    averages = np.stack(
-        [np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8) for cx, cy in ((16, 16), (20.4, 9.3), (11, 18.75))]
-    )
+    centres = ((16, 16), (20.4, 9.3), (11, 18.75))
+    averages = np.stack([np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8) for cx, cy in centres])
     moved = recentred(averages.astype(np.float32))
     assert moved.dtype == np.float32
     np.testing.assert_allclose(moved.sum(axis=(1, 2)), averages.sum(axis=(1, 2)), rtol=1e-5)
