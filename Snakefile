@@ -12,6 +12,7 @@ rule all:
     input:
         PAGE,
         CLEAN,
+        [REEXTRACTED] if REEXTRACTED else [],
         [MAPPED] if CONFIG.own.map_to else [],
         list(EXPORTED.values()),
 
@@ -20,11 +21,16 @@ if CONFIG.demo:
 
     include: "rules/simulate.smk"
 
+elif CONFIG.micrographs:
+
+    include: "rules/extract_micrographs.smk"
+
 elif not GIVEN:
 
     include: "rules/extract.smk"
 
 
+include: "rules/reextract.smk"
 include: "rules/class2d.smk"
 include: "rules/select_classes.smk"
 include: "rules/regroup.smk"

@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError, StarError
+from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
 from winnow2d.formats.cells import number_of
+from winnow2d.formats.coordinates import is_pattern
 from winnow2d.formats.given_job import given_job
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
@@ -39,11 +41,22 @@ except StarError as error:
     raise WorkflowError("The config cannot be used:", *problems) from None
 
 EXTRACTED = "Extract/job001/particles.star"
+TRUTH = "Extract/job001/truth.star"  # of simulated particles
+PICKED_TRUTH = f"{SIMULATED}/truth.star"  # of simulated micrographs
 CLEAN = "Select/clean"
 PAGE = "report/index.html"
+# Coordinates that are one file; a pattern is no input of a rule.
+COORDINATES = [CONFIG.micrographs.coordinates] if CONFIG.micrographs else []
+COORDINATES = [path for path in COORDINATES if not is_pattern(path)]
 ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
 CLASSIFIED = [number for number in ROUNDS if number != "01" or GIVEN is None]
+IS_SIMULATED = bool(CONFIG.demo or (CONFIG.micrographs and CONFIG.micrographs.demo))
+MICROGRAPHS = CONFIG.micrographs.micrographs if CONFIG.micrographs else CONFIG.own.reextract_micrographs
+REEXTRACTED = "Extract/job009/particles.star" if CONFIG.own.reextract else ""
+BOXED = rounds_of_other_box(CONFIG)
 JOBS = [] if GIVEN else ["Extract/job001"]
+JOBS += [f"Extract/job{number:02d}8" for number in BOXED]
+JOBS += ["Extract/job009"] if REEXTRACTED else []
 JOBS += [f"Class2D/job{number}1" for number in CLASSIFIED]
 for item in CONFIG.rounds:
     JOBS.append(f"Select/job{item.number:02d}2")
@@ -69,17 +82,19 @@ if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job i
     )
 
 
+REGROUPED = [f"{item.number:02d}" for item in CONFIG.rounds if item.regroup]
+NONE = "(?!)"
+
+
 wildcard_constraints:
-    round=r"\d{2}",
+    # Only rounds of the config: a job of RELION has a number that a further round would have, and may be our input.
+    round="|".join(ROUNDS),
     iteration=r"\d\d\d+",
 
 
 def round_of(wildcards):
     """Return the merged options of the round a job belongs to."""
-    number = int(wildcards.round)
-    if not 1 <= number <= len(CONFIG.rounds):
-        raise WorkflowError(f"Round {number} is not in the config, which lists {len(CONFIG.rounds)}.")
-    return CONFIG.rounds[number - 1]
+    return CONFIG.rounds[int(wildcards.round) - 1]
 
 
 def kept_particles(number):
@@ -103,7 +118,8 @@ def map_options():
 
 def particles_entering(wildcards):
     """Return the particles.star a round classifies."""
-    return kept_particles(round_of(wildcards).number - 1)
+    number = round_of(wildcards).number
+    return f"Extract/job{number:02d}8/particles.star" if number in BOXED else kept_particles(number - 1)
 
 
 def last_iteration(number, name):
@@ -208,10 +224,7 @@ def select_options(wildcards):
 
 def regroup_options(wildcards):
     """Return the options of a round's regrouping."""
-    options = round_of(wildcards).regroup
-    if options is None:
-        raise WorkflowError(f"Round {int(wildcards.round)} does not regroup: set select: {{do_regroup: true}}.")
-    return dataclasses.asdict(options)
+    return dataclasses.asdict(round_of(wildcards).regroup)
 
 
 def own_options(wildcards):
@@ -219,11 +232,19 @@ def own_options(wildcards):
     item = round_of(wildcards)
     unread = {
         *PROJECT_WIDE,
+        "auto_box",  # what it chose stands in the particles
+        "resolution",
         "preset",  # by now it is in the number of iterations
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),
     }
     return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
+
+
+def extraction_own(item):
+    """Return the options of ours that an extraction for a round reads."""
+    names = ("stacks_root", "random_seed", "auto_box", "resolution")
+    return {name: getattr(item.own, name) for name in names}
 
 
 def put_project_right():

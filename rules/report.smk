@@ -16,7 +16,7 @@ rule report:
         kept=[kept_particles(item.number) for item in CONFIG.rounds],
         class_ledgers=expand("report/round_{round}/classes.tsv", round=ROUNDS),
         particle_ledgers=expand("report/round_{round}/particles.tsv", round=ROUNDS),
-        truth=["Extract/job001/truth.star"] if CONFIG.demo else [],
+        truth=[TRUTH, *[f"Extract/job{number:02d}8/truth.star" for number in BOXED]] if IS_SIMULATED else [],
     output:
         page=report(
             PAGE,

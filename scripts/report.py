@@ -142,7 +142,8 @@ def read_truth(paths: Sequence[Path], rounds: Sequence[RoundRecord]) -> TruthSco
     """Return the agreement with the truth; None for real particles."""
     if not paths:
         return None
-    return truth_score(read_star(paths[0])["truth"], [record.particle_ledger for record in rounds])
+    truth, *renamed = [read_star(path)["truth"] for path in paths]
+    return truth_score(truth, [record.particle_ledger for record in rounds], renamed)
 
 
 def write_page(inputs: object, page: Path) -> None:

@@ -3,11 +3,11 @@
 import pandas as pd
 
 from winnow2d import runner
+from winnow2d.demo_options import DemoOptions
 from winnow2d.formats import extraction
 from winnow2d.formats.density_map import read_density_map
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.star import write_star
-from winnow2d.options import DemoOptions
 from winnow2d.simulation.dataset import Simulation
 
 SPEC = runner.JobSpec(type="Extract", nodes={"particles": "particles"})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +16,16 @@ from typing import Any
 import yaml
 
 from winnow2d import devices
+from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError
+from winnow2d.extraction.asked import MicrographInput, faults_of_extraction, micrograph_input
 from winnow2d.intake.rounds import given_classification, misfits, planned
-from winnow2d.option_values import fault_of
+from winnow2d.option_values import fault_of, typed_value
 from winnow2d.options import (
     PRESETS,
     PROJECT_WIDE,
     SECTIONS,
     Class2DOptions,
-    DemoOptions,
     ExtractOptions,
     OwnOptions,
     SelectOptions,
@@ -34,11 +34,9 @@ from winnow2d.options import (
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
 INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
-SUPPORTED_INPUTS = ("particles", "optimiser", "demo")
+SUPPORTED_INPUTS = ("particles", "optimiser", "micrographs", "demo", "demo_micrographs")
 MAX_ROUNDS = 99  # RELION's own jobs start at 1001, round 99 ends at 999
 FIRST_ROUND_ONLY = ("fn_cont",)  # said above the rounds: later ones have other particles
-
-_WORDS = {"yes": True, "true": True, "no": False, "false": False}
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class Config:
     extract: ExtractOptions
     own: OwnOptions
     rounds: tuple[Round, ...]
+    micrographs: MicrographInput | None = None  # to be cut into particles
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
@@ -115,15 +114,18 @@ def check_config(raw: Any) -> Config:
         if key not in TOP_LEVEL:
             check.problem(_unknown(str(key), TOP_LEVEL, "config"))
     particles, demo = check.input(raw.get("input"))
+    micrographs = micrograph_input(raw.get("input"), check.values, check.problems)
     base = {name: check.values(name, raw.get(name), options) for name, options in SECTIONS.items()}
     differences = check.rounds(raw.get("rounds", [{}]))
     optimiser = given_classification(raw.get("input"), base["class2d"], differences, check.problems)
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
     if demo:
         check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
+    own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
+    check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
-    return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), OwnOptions(**base["own"]), rounds)
+    return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)
 
 
 @dataclass
@@ -253,7 +255,7 @@ def _prefix(place: str, difference: Mapping[str, Any], section: str, keys: tuple
 def _value(given: Any, item: dataclasses.Field) -> Any:
     """Return the value in the type of the option; ValueError says what is wrong with it."""
     facts = item.metadata
-    value = _typed(given, type(item.default))
+    value = typed_value(given, type(item.default))
     if facts["is_input"] and value != item.default:
         raise ValueError("the workflow fills this in; name the particles under input.")
     fault = fault_of(item, value)
@@ -264,27 +266,6 @@ def _value(given: Any, item: dataclasses.Field) -> Any:
     if fault:
         raise ValueError(f"{given!r} {fault}" if facts["refused"] else f"{fault.rstrip('.')}, found {given!r}.")
     return value
-
-
-def _typed(given: Any, kind: type) -> Any:
-    """Return `given` as bool, int, float or str, tolerant only where YAML is: Yes/No, 25.0, 1e3."""
-    expected = {bool: "Yes or No", int: "a whole number", float: "a number", str: "a text"}[kind]
-    if given is None:
-        raise ValueError(f"expected {expected}, found nothing.")
-    if kind is bool and isinstance(given, bool):
-        return given
-    if kind is bool and isinstance(given, str) and given.lower() in _WORDS:
-        return _WORDS[given.lower()]
-    if kind is str and isinstance(given, str):
-        return given
-    if kind in (int, float) and not isinstance(given, bool):
-        try:
-            number = float(given)
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number) and (kind is float or number == int(number)):
-            return kind(number)
-    raise ValueError(f"expected {expected}, found {given!r}.")
 
 
 def _unknown(key: str, known: tuple[str, ...], place: str) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 
 from winnow2d.config import INPUTS, ROUND_SECTIONS
+from winnow2d.demo_options import DemoMicrographsOptions, DemoOptions
 from winnow2d.option_values import shown
-from winnow2d.options import SECTIONS, DemoOptions, RunOptions
+from winnow2d.options import SECTIONS, RunOptions
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ TITLES = {
     "select": "RELION: Subset selection",
     "own": "What RELION has no field for",
     "demo": "The simulated particles, under input: {demo: ...}",
+    "demo_micrographs": "Or simulated micrographs, under input: {demo_micrographs: ...}",
 }
+DEMOS: dict[str, type] = {"demo": DemoOptions, "demo_micrographs": DemoMicrographsOptions}
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -76,19 +79,13 @@ def _label(item: dataclasses.Field) -> str:
 def config_listing() -> str:
     """Return every option a user may set as commented-out YAML, by section and tab."""
     lines = []
-    for name, options in {"input": DemoOptions, **SECTIONS}.items():
-        users = _users(options)
-        if not users:
-            continue
-        title = TITLES["demo" if name == "input" else name]
-        lines += ["#", f"# {name}:  # {title}"]
-        indent = "  "
-        if name == "input":
-            lines.append("#   demo:")
-            indent = "    "
-        tab = ""
+    for name, options in {"demo": DemoOptions, **SECTIONS}.items():
+        users, is_input = _users(options), name == "demo"
+        lines += ["#", f"# {'input' if is_input else name}:  # {TITLES[name]}"]
+        lines += ["#   demo:"] if is_input else []
+        indent, tab = "    " if is_input else "  ", ""
         for item in users:
-            if item.metadata["tab"] != tab and name in ("class2d", "select"):
+            if item.metadata["tab"] != tab and name in ("extract", "class2d", "select"):
                 tab = item.metadata["tab"]
                 lines.append(f"# {indent}# {tab}")
             lines.append(f"# {indent}{item.name}: {shown(item.default)}".ljust(36) + f"  # {_label(item)}")
@@ -102,8 +99,9 @@ def manual() -> str:
         "Keys and meanings are RELION's. An option with a reason in the last column is accepted at RELION's",
         "default and refused otherwise, unless it begins with *changes nothing*: then any value is taken.",
     ]
-    for name, options in {**SECTIONS, "demo": DemoOptions}.items():
-        lines += ["", f"## `{name if name != 'demo' else 'input: {demo: ...}'}`", "", f"{TITLES[name]}.", ""]
+    for name, options in {**SECTIONS, **DEMOS}.items():
+        place = f"input: {{{name}: ...}}" if name in DEMOS else name
+        lines += ["", f"## `{place}`", "", f"{TITLES[name]}.", ""]
         lines += ["| key | default | meaning | tab | bounds | remarks |", "|---|---|---|---|---|---|"]
         for item in _fields(options):
             facts = item.metadata
@@ -144,7 +142,8 @@ def schema() -> dict[str, Any]:
     one_or_many = {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}]
     }
-    inputs: dict[str, Any] = {name: {} for name in INPUTS} | {"particles": one_or_many, "demo": _section(DemoOptions)}
+    inputs: dict[str, Any] = {name: {} for name in INPUTS} | {"particles": one_or_many}
+    inputs |= {"micrographs": {"type": "string"}, **{name: _section(options) for name, options in DEMOS.items()}}
     inputs["optimiser"] = {"type": "string", "description": "Optimiser file of a Class2D job: round 1's classification"}
     sections = {name: _section(options) for name, options in SECTIONS.items()}
     one_round = {
@@ -163,7 +162,7 @@ def schema() -> dict[str, Any]:
                 "type": "object",
                 "description": "Where the particles come from; exactly one key",
                 "additionalProperties": False,
-                "properties": {**inputs, "coordinates": {}},
+                "properties": {**inputs, "coordinates": {"type": "string"}},
                 "oneOf": [{"required": [name]} for name in INPUTS],
             },
             **sections,

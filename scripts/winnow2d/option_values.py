@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from winnow2d.errors import ConfigError
+
+_WORDS = {"yes": True, "true": True, "no": False, "false": False}
+
+
+def typed_value(given: Any, kind: type) -> Any:
+    """Return `given` as bool, int, float or str, tolerant only where YAML is: Yes/No, 25.0, 1e3."""
+    expected = {bool: "Yes or No", int: "a whole number", float: "a number", str: "a text"}[kind]
+    if given is None:
+        raise ValueError(f"expected {expected}, found nothing.")
+    if kind is bool and isinstance(given, bool):
+        return given
+    if kind is bool and isinstance(given, str) and given.lower() in _WORDS:
+        return _WORDS[given.lower()]
+    if kind is str and isinstance(given, str):
+        return given
+    if kind in (int, float) and not isinstance(given, bool):
+        try:
+            number = float(given)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number) and (kind is float or number == int(number)):
+            return kind(number)
+    raise ValueError(f"expected {expected}, found {given!r}.")
 
 
 def option_value(kind: type, value: Any, name: str) -> Any:

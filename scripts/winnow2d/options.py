@@ -155,33 +155,30 @@ class SelectOptions(RunOptions):
     dendrogram_minclass: int = option(-1000, "Minimum class size", "Filaments", refused=_HELIX)
 
 
-_EXTRACT = "micrographs cannot be windowed yet; start from extracted particles"
-
-
 @dataclass(frozen=True)
 class ExtractOptions(RunOptions):
     """RELION's extraction job; particles that are ready enter through it unchanged."""
 
-    star_mics: str = option("", "Micrograph STAR file", "I/O", refused=_EXTRACT)
-    coords_suffix: str = option("", "Input coordinates", "I/O", refused=_EXTRACT)
-    do_reextract: bool = option(False, "OR re-extract refined particles?", "I/O", refused=_EXTRACT)
-    fndata_reextract: str = option("", "Refined particles STAR file", "I/O", refused=_EXTRACT)
-    do_reset_offsets: bool = option(False, "Reset the refined offsets to zero?", "I/O", refused=_EXTRACT)
-    do_recenter: bool = option(False, "OR: re-center refined coordinates?", "I/O", refused=_EXTRACT)
-    recenter_x: float = option(0.0, "Recenter on X", "I/O", unit="px", refused=_EXTRACT)
-    recenter_y: float = option(0.0, "Recenter on Y", "I/O", unit="px", refused=_EXTRACT)
-    recenter_z: float = option(0.0, "Recenter on Z", "I/O", unit="px", refused=_EXTRACT)
-    extract_size: int = option(128, "Particle box size", "Extract", unit="px", refused=_EXTRACT)
-    do_invert: bool = option(True, "Invert contrast?", "Extract", refused=_EXTRACT)
-    do_float16: bool = option(True, "Write output in float16?", "Extract", refused=_EXTRACT)
-    do_norm: bool = option(True, "Normalize particles?", "Extract", refused=_EXTRACT)
-    bg_diameter: float = option(-1.0, "Diameter background circle", "Extract", unit="px", refused=_EXTRACT)
-    white_dust: float = option(-1.0, "Stddev for white dust removal", "Extract", refused=_EXTRACT)
-    black_dust: float = option(-1.0, "Stddev for black dust removal", "Extract", refused=_EXTRACT)
-    do_rescale: bool = option(False, "Rescale particles?", "Extract", refused=_EXTRACT)
-    rescale: int = option(128, "Re-scaled size", "Extract", unit="px", refused=_EXTRACT)
-    do_fom_threshold: bool = option(False, "Use autopick FOM threshold?", "Extract", refused=_EXTRACT)
-    minimum_pick_fom: float = option(0.0, "Minimum autopick FOM", "Extract", refused=_EXTRACT)
+    star_mics: str = option("", "Micrograph STAR file", "I/O", is_input=True)
+    coords_suffix: str = option("", "Input coordinates", "I/O", is_input=True)
+    do_reextract: bool = option(False, "OR re-extract refined particles?", "I/O", is_input=True)
+    fndata_reextract: str = option("", "Refined particles STAR file", "I/O", is_input=True)
+    do_reset_offsets: bool = option(False, "Reset the refined offsets to zero?", "I/O")
+    do_recenter: bool = option(False, "OR: re-center refined coordinates?", "I/O")
+    recenter_x: float = option(0.0, "Recenter on X", "I/O", unit="px")
+    recenter_y: float = option(0.0, "Recenter on Y", "I/O", unit="px")
+    recenter_z: float = option(0.0, "Recenter on Z", "I/O", unit="px")
+    extract_size: int = option(128, "Particle box size", "Extract", unit="px", minimum=8)
+    do_invert: bool = option(True, "Invert contrast?", "Extract")
+    do_float16: bool = option(True, "Write output in float16? (RELION 3.1 cannot read it)", "Extract")
+    do_norm: bool = option(True, "Normalize particles?", "Extract")
+    bg_diameter: float = option(-1.0, "Diameter background circle (-1 = 0.75 x box)", "Extract", unit="px")
+    white_dust: float = option(-1.0, "Stddev for white dust removal (-1 = none)", "Extract")
+    black_dust: float = option(-1.0, "Stddev for black dust removal (-1 = none)", "Extract")
+    do_rescale: bool = option(False, "Rescale particles?", "Extract")
+    rescale: int = option(128, "Re-scaled size", "Extract", unit="px", minimum=8)
+    do_fom_threshold: bool = option(False, "Use autopick FOM threshold?", "Extract")
+    minimum_pick_fom: float = option(0.0, "Minimum autopick FOM", "Extract")
     do_extract_helix: bool = option(False, "Extract helical segments?", "Helix", refused=_HELIX)
     helical_tube_outer_diameter: float = option(200.0, "Tube diameter", "Helix", unit="A", refused=_HELIX)
     helical_bimodal_angular_priors: bool = option(True, "Use bimodal angular priors?", "Helix", refused=_HELIX)
@@ -189,7 +186,7 @@ class ExtractOptions(RunOptions):
     do_cut_into_segments: bool = option(True, "Cut helical tubes into segments?", "Helix", refused=_HELIX)
     helical_nr_asu: int = option(1, "Number of unique asymmetrical units", "Helix", refused=_HELIX)
     helical_rise: float = option(1.0, "Helical rise", "Helix", unit="A", refused=_HELIX)
-    nr_mpi: int = option(1, "Number of MPI procs", "Running", refused=_PROFILE)
+    nr_mpi: int = option(1, "Number of MPI procs", "Running", unused=_PROFILE)
 
 
 _OTHER_JOIN = "Winnow joins particles alone; join micrographs and movies in RELION"
@@ -248,6 +245,15 @@ class OwnOptions:
     keep_iterations: str = option("all", "Iteration files to keep", "Winnow", choices=("all", "last"))
     grad_write_iter: int = option(10, "Write the files of every n-th VDAM iteration", "Winnow", minimum=1)
     stacks_root: str = option("", "Last folder in which relative stack names are looked for", "Winnow")
+    auto_box: bool = option(False, "Choose the box of a round's images from mask diameter and resolution?", "Winnow")
+    resolution: float = option(
+        0.0, "Resolution auto_box must allow (0 = what 64 to 128 px allow)", "Winnow", unit="A", minimum=0
+    )
+    reextract: bool = option(False, "Extract the kept particles again in the end, whole and re-centred?", "Winnow")
+    reextract_micrographs: str = option("", "Micrographs STAR file for reextract, where input names none", "Winnow")
+    reextract_size: int = option(
+        0, "Box of that extraction (0 = extract_size), not rescaled", "Winnow", unit="px", minimum=0
+    )
     passthrough: str = option("", "cryoSPARC's passthrough .cs file, if it does not lie beside its particles", "Winnow")
     map_to: str = option("", "Particles STAR file of another extraction: its rows are wanted in the end", "Winnow")
     map_tolerance: float = option(20.0, "Largest distance between partners of map_to", "Winnow", unit="A", minimum=0)
@@ -261,30 +267,11 @@ class OwnOptions:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class DemoOptions:
-    """The simulated particle set of `input: {demo: ...}`."""
-
-    particles: int = option(2000, "Number of particles", "Demo", minimum=20)
-    seed: int = option(1, "Seed", "Demo", minimum=0)
-    box: int = option(64, "Box size", "Demo", unit="px", minimum=16)
-    pixel_size: float = option(3.54, "Pixel size", "Demo", unit="A", minimum=0.1)
-    micrographs: int = option(20, "Number of micrographs", "Demo", minimum=1)
-    micrographs_star: str = option("", "Micrographs STAR file to take CTFs from", "Demo")
-    map: str = option("", "Density map (MRC) instead of a made-up protein", "Demo")
-    symmetry: str = option("D2", "Symmetry of the made-up protein (C1, C4, D2 ...)", "Demo")
-    diameter: float = option(170.0, "Particle diameter", "Demo", unit="A", minimum=10)
-    snr: float = option(0.4, "Signal to noise ratio (power, in the box)", "Demo", minimum=0.001)
-    junk: float = option(0.3, "Fraction of particles that are not good", "Demo", minimum=0, maximum=0.95)
-    shift: float = option(2.5, "S.d. of the picker's centring error", "Demo", unit="px", minimum=0)
-    views: int = option(0, "Number of preferred views (0 = all views alike)", "Demo", minimum=0)
-    voltage: float = option(300.0, "Voltage (unless a micrographs STAR file is given)", "Demo", unit="kV", minimum=10)
-    spherical_aberration: float = option(2.7, "Spherical aberration (likewise)", "Demo", unit="mm", minimum=0)
-    amplitude_contrast: float = option(0.1, "Amplitude contrast (likewise)", "Demo", minimum=0.001, maximum=0.9)
-
-
 # Own options read before the first round or after the last: they are said at top level only.
-PROJECT_WIDE = ("stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export")
+PROJECT_WIDE = (
+    "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
+    "reextract", "reextract_micrographs", "reextract_size",
+)  # fmt: skip
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}

@@ -40,6 +40,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,6 +141,12 @@ class Job:
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Move the bar on the terminal, and write `done/total text` as a line of run.out."""
         self._bar.update(done, total, text)
+
+    def settle(self, options: Any) -> None:
+        """Write into job.star, for whoever runs the job again, options that were chosen only now."""
+        self.options = options
+        self._request = replace(self._request, job=replace(self._request.job, options=options))
+        jobs.write_job_star(self.directory / "job.star", self._request.job)
 
     def record(self, **facts: Any) -> None:
         """Add facts about this run, such as times, to what provenance.json says when it has ended."""

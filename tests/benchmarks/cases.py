@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError
-from winnow2d.options import DemoOptions, OwnOptions
+from winnow2d.options import OwnOptions
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import WinnowError
 from winnow2d.formats.mrc import split_image_name
 from winnow2d.formats.star import read_star, write_star
-from winnow2d.options import DemoOptions
 
 from . import machine, runs
 from .cases import ParticleSet, find_mode

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import JobError
 from winnow2d.formats import jobs
 from winnow2d.formats.mrc import split_image_name
 from winnow2d.formats.star import read_star
-from winnow2d.options import Class2DOptions, DemoOptions, ExtractOptions, OwnOptions
+from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions
 
 from .cases import Mode, ParticleSet, option_values, peer_command
 

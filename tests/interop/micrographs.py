@@ -9,9 +9,9 @@ import mrcfile
 import numpy as np
 import pandas as pd
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.formats.star import read_star, write_star
 from winnow2d.numerics.ctf import ctf_values
-from winnow2d.options import DemoOptions
 from winnow2d.simulation.dataset import Simulation
 from winnow2d.simulation.scene import Views
 

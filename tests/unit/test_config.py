@@ -18,6 +18,9 @@ USERS = {
 }
 
 
+MICROGRAPHS = {"input": {"micrographs": "m.star", "coordinates": "picks/*.star"}}
+
+
 def problems(**changes):
     """Return the problems of the user's config with some sections replaced."""
     with pytest.raises(ConfigError) as caught:
@@ -101,7 +104,7 @@ def test_both_algorithms_are_an_error():
             "round 1: class2d.use_gpu: Yes contradicts own.device: cpu",
         ),
         ({"class2d": {"do_em": True, "fn_img": "a.star"}}, "class2d.fn_img: the workflow fills this in"),
-        ({"extract": {"do_rescale": True}}, "extract.do_rescale: True is refused"),
+        ({"extract": {"do_rescale": True}}, "extract.do_rescale: nothing is cut from particles that are ready"),
         ({"own": {"device": "gpus"}}, "expected one of auto, cpu, gpu, found 'gpus'. Did you mean 'gpu'?"),
         ({"select": {"do_class_ranker": False}}, "select.do_class_ranker: No is not supported yet"),
         ({"select": 3}, "select: expected keys with values, found 3."),
@@ -121,13 +124,23 @@ def test_both_algorithms_are_an_error():
             {"input": {"particles": ["a.star", "b.star"]}},
             "input.particles: 2 files given, expected one. Join them first",
         ),
+        ({"input": {"micrographs": "m.star"}}, "input.coordinates: missing. Say where the particles are"),
+        ({"input": {"micrographs": "m.star", "coordinates": 3}}, "input.coordinates: expected the path of a file"),
+        ({"input": {"particles": "a.star", "coordinates": "c"}}, "input.coordinates: only with input.micrographs"),
+        (MICROGRAPHS | {"extract": {"extract_size": 97}}, "extract.extract_size: 97 px is odd"),
+        (MICROGRAPHS | {"extract": {"bg_diameter": 128}}, "extract.bg_diameter: 128 px must be below the box of 128"),
+        (
+            MICROGRAPHS | {"extract": {"do_recenter": True, "do_reset_offsets": True}},
+            "extract: do_reset_offsets and do_recenter are both on",
+        ),
+        ({"own": {"reextract": True}}, "own.reextract: there is nothing to extract from"),
+        ({"input": {"demo_micrographs": {"width": 3}}}, "input.demo_micrographs.width: must be at least 128"),
         ({"input": {"optimiser": ["a.star"]}}, "input.optimiser: expected the path of a run_itNNN_optimiser.star"),
         ({"input": {"optimiser": "a.star"}, "class2d": {"fn_cont": "b.star"}}, "class2d.fn_cont: round 1 goes on from"),
         (
             {"input": {"optimiser": "a.star"}, "rounds": [{"class2d": {"nr_classes": 3}}]},
             "round 1: class2d: its classification is given (input.optimiser)",
         ),
-        ({"input": {"micrographs": "m.star", "coordinates": "c.star"}}, "input.micrographs: not supported yet"),
         ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
     ],
 )

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ImageError, StarError
 from winnow2d.formats import extraction
 from winnow2d.formats.density_map import read_density_map
 from winnow2d.formats.mrc import read_stack_header, write_stack
 from winnow2d.formats.star import read_star, write_star
-from winnow2d.options import DemoOptions
 from winnow2d.simulation.dataset import Simulation
 
 PARTICLE_COLUMNS = [

@@ -133,8 +133,10 @@ def test_new_project_gets_a_graph_both_relions_read(tmp_path):
     tables = read_star(tmp_path / PIPELINE)
     assert tables["pipeline_general"].iloc[0]["rlnPipeLineJobCounter"] == "1001"
     first, second = tables["pipeline_processes"].to_dict("records")
-    assert list(first.values()) == ["Extract/job001/", "None", "relion.extract", "Succeeded", "5", "2"]
-    assert list(second.values()) == ["Class2D/job011/", "None", "relion.class2d", "Running", "8", "0"]
+    assert list(first.values()) == ["Extract/job001/", "None", "5", "2", "relion.extract", "Succeeded"]
+    assert list(second.values()) == ["Class2D/job011/", "None", "8", "0", "relion.class2d", "Running"]
+    # by its last column the CCP-EM Pipeliner takes the file for one of RELION 4 and later
+    assert tables["pipeline_processes"].columns[-1] == "rlnPipeLineProcessStatusLabel"
     assert list(tables["pipeline_nodes"]["rlnPipeLineNodeType"]) == ["3", "3", "9"]
     assert len(tables["pipeline_input_edges"]) == 1  # other.star is no node
     assert len(tables["pipeline_output_edges"]) == 3

@@ -6,10 +6,10 @@ import hashlib
 import numpy as np
 import pytest
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError, ImageError
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import radius_map
-from winnow2d.options import DemoOptions
 from winnow2d.records import MicrographCtfs
 from winnow2d.simulation import density, junk, noise, protein
 from winnow2d.simulation.dataset import Simulation, normalise_background

@@ -16,7 +16,6 @@ from winnow2d.extraction.micrograph import Outcome, extract_micrograph
 from winnow2d.extraction.plan import PlannedMicrograph
 from winnow2d.extraction.settings import Settings
 from winnow2d.formats.atomic import replaced
-from winnow2d.formats.labels import LABELS
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ def _check_bad(bad: Sequence[Outcome], n_planned: int, directory: Path) -> None:
     told = [f"row {outcome.row}: {outcome.name}: {outcome.problem}" for outcome in bad[:5]]
     raise StarError(
         f"{len(bad)} of {n_planned} micrographs cannot be used, more than a tenth; all so far are in "
-        f"{directory.name}/{LEFT_OUT}. What is wrong with the first of them:",
+        f"{directory.parent.name}/{directory.name}/{LEFT_OUT}. What is wrong with the first of them:",
         *told,
     )
 
@@ -154,6 +153,6 @@ def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     for label in columns:
         column = whole[label]
         if column.isna().any():
-            is_number = label in LABELS and LABELS[label].type != "text"
+            is_number = bool(pd.to_numeric(column.dropna(), errors="coerce").notna().all())
             whole[label] = column.where(column.notna(), "0" if is_number else "")
     return whole

@@ -55,7 +55,7 @@ class _Summary:
     """What the header tells of all pixels, gathered image by image."""
 
     def __init__(self) -> None:
-        self.n_images, self._box_px = 0, 0
+        self.n_images, self._shape = 0, (0, 0)
         self._lowest, self._highest = np.inf, -np.inf
         self._means: list[np.ndarray] = []
         self._variances: list[np.ndarray] = []
@@ -68,7 +68,7 @@ class _Summary:
             raise ImageError(
                 f"{path}: pixels up to {max(-lowest, highest):g} do not fit in float16; say extract: {{do_float16: No}}"
             )
-        self.n_images, self._box_px = self.n_images + len(images), images.shape[-1]
+        self.n_images, self._shape = self.n_images + len(images), images.shape[-2:]
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
         means = images.mean(axis=(1, 2), dtype=np.float64)
         squares = np.array([np.vdot(image, image) for image in images], dtype=np.float64) / images[0].size
@@ -78,10 +78,10 @@ class _Summary:
     def header(self, pixel_size_ang: float, mode: int) -> np.ndarray:
         """Return the header; one section per image, which is what mz = 1 says (everything not set is zero)."""
         header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
-        box_px, length_ang = self._box_px, self._box_px * pixel_size_ang
-        header["nx"], header["ny"], header["nz"], header["mode"] = box_px, box_px, self.n_images, mode
-        header["mx"], header["my"], header["mz"] = box_px, box_px, 1
-        header["cella"], header["cellb"] = (length_ang, length_ang, 1.0), (90.0, 90.0, 90.0)
+        y, x = self._shape
+        header["nx"], header["ny"], header["nz"], header["mode"] = x, y, self.n_images, mode
+        header["mx"], header["my"], header["mz"] = x, y, 1
+        header["cella"], header["cellb"] = (x * pixel_size_ang, y * pixel_size_ang, 1.0), (90.0, 90.0, 90.0)
         header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
         header["dmin"], header["dmax"] = self._lowest, self._highest
         header["dmean"] = np.concatenate(self._means).mean()

@@ -159,7 +159,9 @@ def class_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(axis=1), norm, out=np.full(len(a), np.nan), where=norm > 0)
 
 
-def truth_score(truth: pd.DataFrame, particle_ledgers: Sequence[pd.DataFrame]) -> TruthScore:
+def truth_score(
+    truth: pd.DataFrame, particle_ledgers: Sequence[pd.DataFrame], renamed: Sequence[pd.DataFrame] = ()
+) -> TruthScore:
     """Return how many good and other particles each round kept.
 
     Parameters
@@ -168,6 +170,8 @@ def truth_score(truth: pd.DataFrame, particle_ledgers: Sequence[pd.DataFrame]) -
         Columns rlnImageName and winnowKind ("good" or a kind of junk), one row per particle of the set.
     particle_ledgers : sequence of DataFrame
         report/round_NN/particles.tsv of each round, in order; columns image_name, kept.
+    renamed : sequence of DataFrame
+        As `truth`, of particles whose images were made again in another box and have other names.
 
     Returns
     -------
@@ -181,10 +185,12 @@ def truth_score(truth: pd.DataFrame, particle_ledgers: Sequence[pd.DataFrame]) -
     """
     kind_of = pd.Series(truth["winnowKind"].to_numpy(), index=truth["rlnImageName"].to_numpy())
     n_good = int((kind_of == GOOD).sum())
+    whole = pd.concat([truth, *renamed]).drop_duplicates("rlnImageName")
+    known = pd.Series(whole["winnowKind"].to_numpy(), index=whole["rlnImageName"].to_numpy())
     kinds = pd.DataFrame({"entered": kind_of.value_counts()})
     rows = []
     for number, ledger in enumerate(particle_ledgers, start=1):
-        entered = kind_of.reindex(ledger["image_name"].to_numpy())
+        entered = known.reindex(ledger["image_name"].to_numpy())
         if entered.isna().any():
             name = entered.index[int(np.argmax(entered.isna().to_numpy()))]
             raise JobError(f"report/round_{number:02d}/particles.tsv: {name} is not in the truth of the simulated set.")

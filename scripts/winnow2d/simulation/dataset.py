@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from winnow2d.demo_options import DemoOptions
 from winnow2d.numerics import fourier
 from winnow2d.numerics.ctf import ctf_values
 from winnow2d.numerics.grids import radius_map
-from winnow2d.options import DemoOptions
 from winnow2d.records import MicrographCtfs, OpticsGroup, SimulatedMicrograph
 from winnow2d.simulation import density as densities
 from winnow2d.simulation import junk, micrographs, noise, scene

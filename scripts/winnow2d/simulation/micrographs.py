@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from winnow2d.options import DemoOptions
+from winnow2d.demo_options import DemoOptions
 from winnow2d.records import MicrographCtfs
 
 DEFOCUS_RANGE_ANG = (8000.0, 25000.0)

@@ -1,0 +1,76 @@
+# Gives a round images of another box (own.auto_box), and extracts what survived whole in the end (own.reextract).
+#
+# REQUIRED INPUTS: the particles of the round before or of the last one; the micrographs STAR file, or for
+#                  ready particles their own stacks, as they were entered.
+# OUTPUTS: Extract/job{round}8/particles.star for a round of another box, Extract/job009/particles.star in the
+#          end. The stacks beside them are not declared: an interrupted job goes on from those it has.
+
+
+def sources_of_box(wildcards):
+    """Return the inputs of a round's extraction in another box, by name."""
+    found = {"particles": kept_particles(round_of(wildcards).number - 1), "entered": kept_particles(0)}
+    if CONFIG.micrographs:
+        found["micrographs"] = MICROGRAPHS
+    return found | {"truth": [TRUTH] if IS_SIMULATED else []}
+
+
+def sources_of_reextraction(wildcards):
+    """Return the inputs of the last extraction, by name."""
+    found = {"particles": kept_particles(len(CONFIG.rounds)), "entered": kept_particles(0), "truth": []}
+    return found | ({"micrographs": MICROGRAPHS} if MICROGRAPHS else {})
+
+
+def box_of_reextraction():
+    """Return where the box of the last extraction comes from, unless own.reextract_size says it."""
+    if not CONFIG.micrographs:
+        return "particles"
+    return "mask" if any(item.own.auto_box for item in CONFIG.rounds) else "options"
+
+
+rule other_box:
+    """Extract the particles of a round again in the box it asks for (RELION job type Extract)."""
+    input:
+        unpack(sources_of_box),
+    output:
+        particles="Extract/job{round}8/particles.star",
+        truth=["Extract/job{round}8/truth.star"] if IS_SIMULATED else [],
+    log:
+        "logs/other_box/job{round}8.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 64  # --cores caps it, a profile's set-threads lowers it
+    resources:
+        mem_mb=8000,
+    params:
+        options=dataclasses.asdict(CONFIG.extract),
+        own=lambda wildcards: extraction_own(round_of(wildcards)),
+        particle_diameter=lambda wildcards: round_of(wildcards).class2d.particle_diameter,
+        box_from="mask",
+        is_final=False,
+    script:
+        "../scripts/reextract.py" if MICROGRAPHS and CONFIG.micrographs else "../scripts/downsample.py"
+
+
+if REEXTRACTED:
+
+    rule reextract:
+        """Extract the particles that survived whole and re-centred (RELION job type Extract)."""
+        input:
+            unpack(sources_of_reextraction),
+        output:
+            particles=REEXTRACTED,
+        log:
+            "logs/reextract/job009.log",
+        conda:
+            "../envs/cpu.yaml"
+        threads: 64  # --cores caps it, a profile's set-threads lowers it
+        resources:
+            mem_mb=8000,
+        params:
+            options=dataclasses.asdict(CONFIG.extract),
+            own=extraction_own(CONFIG.rounds[-1]) | {"reextract_size": CONFIG.own.reextract_size, "auto_box": False},
+            particle_diameter=CONFIG.rounds[-1].class2d.particle_diameter,
+            box_from=box_of_reextraction(),
+            is_final=True,
+        script:
+            "../scripts/reextract.py" if MICROGRAPHS else "../scripts/downsample.py"

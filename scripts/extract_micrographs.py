@@ -1,0 +1,90 @@
+"""Cut particles from the user's micrographs (RELION job type Extract)."""
+
+import dataclasses
+import logging
+import sys
+from pathlib import Path
+
+from winnow2d import runner
+from winnow2d.config import check_config
+from winnow2d.errors import StarError
+from winnow2d.extraction.auto_box import box_around, chosen_box
+from winnow2d.extraction.job import Sources, extract_particles
+from winnow2d.extraction.settings import Settings, settings_of
+from winnow2d.extraction.truth import write_truth
+from winnow2d.formats.coordinates import is_pattern
+from winnow2d.formats.micrograph_table import read_micrograph_table
+from winnow2d.formats.star import read_star
+from winnow2d.intake.rounds import misfits, planned
+from winnow2d.options import ExtractOptions
+
+SPEC = runner.JobSpec(
+    type="Extract",
+    nodes={"particles": "particles"},
+    input_nodes={"micrographs": "micrographs", "coordinates": "coordinates"},
+)
+logger = logging.getLogger(__name__)
+
+
+def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> ExtractOptions:
+    """Return the options with the input as RELION's form names it: particles to be extracted again, or coordinates."""
+    is_particles = not is_pattern(coordinates) and coordinates.endswith(".star") and _has_particles(coordinates)
+    return dataclasses.replace(
+        options,
+        star_mics=micrographs,
+        do_reextract=is_particles,
+        fndata_reextract=coordinates if is_particles else "",
+        coords_suffix="" if is_particles else coordinates,
+    )
+
+
+def _has_particles(path: str) -> bool:
+    return "particles" in read_star(path, wanted=lambda name: name in ("particles", "optics"))
+
+
+def with_chosen_box(job: runner.Job, options: ExtractOptions, diameter_ang: float) -> ExtractOptions:
+    """Return the options with the box that mask diameter and resolution ask for."""
+    table = read_micrograph_table(job.inputs.micrographs, needs_ctf=False)
+    pixel_ang = float(table.pixel_size_ang.min())
+    box = chosen_box(box_around(diameter_ang, pixel_ang), pixel_ang, diameter_ang, job.own.resolution)
+    logger.info("%s", box.sentence)
+    return dataclasses.replace(
+        options, extract_size=box.cut_px, do_rescale=box.is_rescaled, rescale=box.output_px, bg_diameter=-1.0
+    )
+
+
+def check_rounds(job: runner.Job, settings: Settings) -> None:
+    """Raise StarError, before any work, if a round's mask does not fit into the images that there will be."""
+    rule = globals().get("snakemake")
+    rounds = planned(check_config(rule.config).rounds) if rule and rule.config else []
+    pixel_ang = float(read_micrograph_table(job.inputs.micrographs, needs_ctf=False).pixel_size_ang.min())
+    windowing = settings.windowing
+    output_ang = pixel_ang * windowing.box_px / windowing.output_px
+    problems = misfits(rounds, windowing.output_px, output_ang, n_particles=sys.maxsize)
+    if problems:
+        raise StarError(*problems)
+
+
+if __name__ == "__main__":
+    with runner.job(globals(), SPEC) as job:
+        sources = Sources(
+            job.inputs.micrographs.as_posix(),
+            job.params.coordinates,
+            job.params.do_ctf_correction,
+            job.own.stacks_root,
+        )
+        options = job.options
+        if job.own.auto_box:
+            options = with_chosen_box(job, options, job.params.particle_diameter)
+        job.settle(form_of(options, sources.micrographs, sources.coordinates))
+        settings = settings_of(job.options, job.own.random_seed)
+        check_rounds(job, settings)
+
+        def tell(done: int, total: int, text: str) -> None:
+            """Move the bar; everything of the micrographs told so far is on disk."""
+            job.progress(done, total, text)
+            job.stop_if_aborted()
+
+        table = extract_particles(sources, settings, Path(), job.directory.as_posix(), job.threads, tell)
+        for truth in job.inputs.picked_truth:
+            write_truth(job.outputs.truth[0], read_star(truth)["truth"], table.particles)
