@@ -244,7 +244,7 @@ def _outputs_said(job: JobFile, spec: JobSpec, directory: Path) -> dict[str, str
     if spec.planned_outputs is None:
         return dict(job.outputs)
     planned = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
-    folders = {name: jobs.split_job_name(path) for name, path in job.outputs.items() if isinstance(path, str)}
-    is_copy = any(folder and Path(folder[2]) != directory for folder in folders.values())
-    elsewhere = {} if is_copy else {name: job.outputs[name] for name, folder in folders.items() if folder is None}
-    return {**planned, **elsewhere}
+    places = {name: [jobs.split_job_name(path) for path in jobs.as_list(paths)] for name, paths in job.outputs.items()}
+    if any(place and Path(place[2]) != directory for found in places.values() for place in found):
+        return dict(planned)
+    return {**planned, **{name: job.outputs[name] for name in places if name not in planned or None in places[name]}}
