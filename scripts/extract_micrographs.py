@@ -18,10 +18,27 @@ from winnow2d.formats.star import read_star
 from winnow2d.intake.rounds import misfits, planned
 from winnow2d.options import ExtractOptions
 
+
+def coordinates_in_form(options: ExtractOptions) -> str:
+    """Return what RELION's form names as coordinates, or as particles to be extracted again."""
+    return options.fndata_reextract if options.do_reextract else options.coords_suffix
+
+
+def inputs_of(options: ExtractOptions) -> dict[str, str]:
+    """Return the files that a form names; coordinates may be named by a pattern, which is none."""
+    coordinates = coordinates_in_form(options)
+    files = {"coordinates": coordinates} if Path(coordinates).is_file() else {}
+    return files | {"micrographs": options.star_mics}
+
+
 SPEC = runner.JobSpec(
     type="Extract",
     nodes={"particles": "particles"},
     input_nodes={"micrographs": "micrographs", "coordinates": "coordinates"},
+    option_inputs={"star_mics": "micrographs"},
+    inputs_of=inputs_of,
+    required_inputs=("micrographs",),
+    planned_outputs=lambda options: {"particles": "particles.star"},
 )
 logger = logging.getLogger(__name__)
 
@@ -69,8 +86,8 @@ if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
         sources = Sources(
             job.inputs.micrographs.as_posix(),
-            job.params.coordinates,
-            job.params.do_ctf_correction,
+            coordinates_in_form(job.options) or job.params.coordinates,
+            getattr(job.params, "do_ctf_correction", False),  # RELION's form cuts particles without CTF, too
             job.own.stacks_root,
         )
         options = job.options
@@ -86,5 +103,5 @@ if __name__ == "__main__":
             job.stop_if_aborted()
 
         table = extract_particles(sources, settings, Path(), job.directory.as_posix(), job.threads, tell)
-        for truth in job.inputs.picked_truth:
+        for truth in getattr(job.inputs, "picked_truth", []):
             write_truth(job.outputs.truth[0], read_star(truth)["truth"], table.particles)
