@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replaced(*paths: str | os.PathLike) -> Iterator[list[Path]]:
+def replaced(*paths: str | os.PathLike, is_durable: bool = True) -> Iterator[list[Path]]:
     """Yield one temporary sibling per path; rename all of them, in the order given, when the block ends.
 
     Nothing is renamed before everything is on disk; if the block raises, the temporaries are removed and
@@ -19,6 +19,8 @@ def replaced(*paths: str | os.PathLike) -> Iterator[list[Path]]:
     ----------
     *paths : path
         Files to write. Their folders are made.
+    is_durable : bool
+        False where someone else waits, by `flush`, until the files are on disk.
 
     Raises
     ------
@@ -31,8 +33,8 @@ def replaced(*paths: str | os.PathLike) -> Iterator[list[Path]]:
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporaries
-        for temporary in temporaries:
-            _flush(temporary)
+        for temporary in temporaries if is_durable else ():
+            flush(temporary)
         for temporary, target in zip(temporaries, targets, strict=True):
             os.replace(temporary, target)
     finally:
@@ -40,7 +42,7 @@ def replaced(*paths: str | os.PathLike) -> Iterator[list[Path]]:
             temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: str | os.PathLike) -> None:
     """Wait until the content of a file is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

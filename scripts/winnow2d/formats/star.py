@@ -155,6 +155,7 @@ def write_star(
     blocks: Mapping[str, pd.DataFrame | Mapping[str, Any]],
     comments: Sequence[str] = (),
     version: int = VERSION,
+    is_durable: bool = True,
 ) -> None:
     """Write tables to a STAR file in RELION's layout, whole or not at all.
 
@@ -168,13 +169,15 @@ def write_star(
         Lines before the first table, without the leading '# '.
     version : int
         The number in '# version'.
+    is_durable : bool
+        False where someone else waits until the file is on disk.
 
     Raises
     ------
     StarError
         A value cannot be written: nan, infinity, nothing, or text over several lines.
     """
-    with replaced(path) as (temporary,), open(temporary, "wb") as file:
+    with replaced(path, is_durable=is_durable) as (temporary,), open(temporary, "wb") as file:
         file.write("".join(f"# {comment}\n" for comment in comments).encode("utf-8"))
         for name, block in blocks.items():
             if len(block) == 0 or len(block.keys()) == 0:
