@@ -6,7 +6,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 TEST_ENVIRONMENT := .venv/.test-environment
 
-.PHONY: demo test bench bench-growth profile generated format clean-demo help
+.PHONY: demo test bench bench-extract bench-growth profile generated format clean-demo help
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -30,6 +30,9 @@ bench: $(ENVIRONMENT)  ## Winnow and RELION in turn: time, memory, quality (SETS
 
 bench-growth: $(ENVIRONMENT)  ## time and memory as particles and classes grow (MODES, OUT; 5 min)
 	@$(BENCHMARK).growth $(BENCHMARK_OPTIONS)
+
+bench-extract: $(ENVIRONMENT)  ## Winnow and relion_preprocess in turn on the same micrographs (OUT; 5 min)
+	@$(BENCHMARK).extraction --cores $(CORES) $(if $(OUT),--out $(OUT))
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
 	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))
