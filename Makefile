@@ -5,8 +5,9 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 TEST_ENVIRONMENT := .venv/.test-environment
+PIPELINER_ENVIRONMENT := .venv-pipeliner/.environment
 
-.PHONY: demo test bench bench-extract bench-growth profile generated format clean-demo help
+.PHONY: demo test pipeliner bench bench-extract bench-growth profile generated format clean-demo help
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -18,6 +19,8 @@ demo: $(ENVIRONMENT)  ## two rounds on 2,000 simulated particles, in ./demo, wit
 
 test: $(TEST_ENVIRONMENT)  ## run every test and every check; the summary is the last lines
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+pipeliner: $(PIPELINER_ENVIRONMENT)  ## install the CCP-EM Pipeliner, 0.6 GB, in .venv-pipeliner for the tests that run it
 
 # SETS="d2 c1 PATH:CLASSES:MASK_ANG:SYMMETRY" MODES="em vdam" SEEDS="1 2 3" PEER=none CORES=2 OUT=folder;
 # `python -m benchmarks.compare --help` lists the sets and modes. Nothing changes the machine's BLAS variables.
@@ -60,3 +63,9 @@ $(ENVIRONMENT): pyproject.toml | .venv/bin/python
 $(TEST_ENVIRONMENT): pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(ENVIRONMENT)
+
+# Not in .venv: what it needs must not decide what we run with.
+$(PIPELINER_ENVIRONMENT): tests/interop/pipeliner.txt
+	$(PYTHON) -m venv .venv-pipeliner
+	.venv-pipeliner/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

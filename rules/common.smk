@@ -82,17 +82,19 @@ if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job i
     )
 
 
+REGROUPED = [f"{item.number:02d}" for item in CONFIG.rounds if item.regroup]
+NONE = "(?!)"
+
+
 wildcard_constraints:
-    round=r"\d{2}",
+    # Only rounds of the config: a job of RELION has a number that a further round would have, and may be our input.
+    round="|".join(ROUNDS),
     iteration=r"\d\d\d+",
 
 
 def round_of(wildcards):
     """Return the merged options of the round a job belongs to."""
-    number = int(wildcards.round)
-    if not 1 <= number <= len(CONFIG.rounds):
-        raise WorkflowError(f"Round {number} is not in the config, which lists {len(CONFIG.rounds)}.")
-    return CONFIG.rounds[number - 1]
+    return CONFIG.rounds[int(wildcards.round) - 1]
 
 
 def kept_particles(number):
@@ -222,10 +224,7 @@ def select_options(wildcards):
 
 def regroup_options(wildcards):
     """Return the options of a round's regrouping."""
-    options = round_of(wildcards).regroup
-    if options is None:
-        raise WorkflowError(f"Round {int(wildcards.round)} does not regroup: set select: {{do_regroup: true}}.")
-    return dataclasses.asdict(options)
+    return dataclasses.asdict(round_of(wildcards).regroup)
 
 
 def own_options(wildcards):

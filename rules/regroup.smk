@@ -16,6 +16,8 @@ rule regroup:
         particles="Select/job{round}3/particles.star",
     log:
         "logs/regroup/job{round}3.log",
+    wildcard_constraints:
+        round="|".join(REGROUPED) or NONE,
     conda:
         "../envs/cpu.yaml"
     resources:

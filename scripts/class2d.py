@@ -5,7 +5,9 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,12 +17,12 @@ from winnow2d.engine.classify import Classifier
 from winnow2d.engine.continuing import continued
 from winnow2d.engine.stages import CLOCK, FILES, lines, stage
 from winnow2d.errors import ConfigError
-from winnow2d.formats.atomic import replaced
+from winnow2d.formats.atomic import Behind, replaced
 from winnow2d.formats.continuation import read_start
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import ParticleTable, particles_from_table, read_particle_table, sort_by_micrograph
-from winnow2d.formats.refinement import iteration_numbers, remove_iteration, remove_iterations_after, write_iteration
-from winnow2d.formats.state import STATE_FILE, fingerprint, load_state, save_state
+from winnow2d.formats.refinement import IterationWriter, iteration_numbers, remove_iteration, remove_iterations_after
+from winnow2d.formats.state import STATE_FILE, StateFile, fingerprint, load_state
 from winnow2d.option_values import unused_of, without_result
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration
@@ -35,7 +37,7 @@ def planned_outputs(options: Class2DOptions) -> dict[str, str]:
 
 SPEC = runner.JobSpec(
     type="Class2D",
-    nodes={"data": "class2d_data", "optimiser": "class2d_optimiser"},
+    nodes={"data": "class2d_data", "model": "class2d_model", "optimiser": "class2d_optimiser"},
     input_nodes={"particles": "particles", "continued": "class2d_optimiser"},
     option_inputs={"fn_img": "particles"},
     optional_inputs={"fn_cont": "continued"},
@@ -107,26 +109,53 @@ def state_mark(task: Task) -> str:
     return fingerprint(__version__, effective, *task.files)
 
 
-class WrittenIterations:
-    """The iteration files of a job: all of EM's, of VDAM's the first, every tenth and the last."""
+class Kept:
+    """What a job keeps: the newest state, and files of iterations: EM's all, VDAM's first, every tenth and last.
 
-    def __init__(self, job: runner.Job, task: Task):
+    As a context it ends when all of it is on disk; what waits for the disk goes on behind the next iteration.
+    """
+
+    def __init__(self, job: runner.Job, task: Task, mark: str):
         self._job, self._task = job, task
+        self._writer = IterationWriter(task.table, task.options, job.own, job.command)
+        self._state = StateFile(job.directory, mark)
+        self._behind = Behind(counted=stage(FILES))
+
+    def __enter__(self) -> Self:
+        return self
+
+    @stage(FILES)
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            self._behind.__exit__(*exception)
+        finally:
+            self._state.close()
 
     @stage(FILES)
     def add(self, iteration: Iteration) -> None:
+        """Write the files of an iteration if they are wanted, and the state to go on from."""
+        self.add_files(iteration)
+        self._state.save(iteration, self._behind)
+
+    @stage(FILES)
+    def add_files(self, iteration: Iteration) -> None:
         """Write the files of an iteration if they are wanted, and remove all earlier ones if only the last is."""
         job, options = self._job, self._task.options
         number, total = iteration.number, options.n_iterations
         if not (options.do_em or number % job.own.grad_write_iter == 0 or number == total):
             return
         iteration = dataclasses.replace(iteration, total=total)
-        write_iteration(job.stem("run"), iteration, self._task.table, options, job.own, job.command)
+        self._writer.write(job.stem("run"), iteration, self._behind)
         if job.own.keep_iterations == "last":
-            origin = self._task.first.number if self._task.first and self._task.is_own(job) else -1
-            for earlier in iteration_numbers(job.stem("run")):
-                if earlier < number and earlier != origin:
-                    remove_iteration(job.stem("run"), earlier)
+            self._behind.do(partial(self._remove_before, number))
+
+    def _remove_before(self, number: int) -> None:
+        """Remove the files of earlier iterations, but not of the one the job began with."""
+        job = self._job
+        origin = self._task.first.number if self._task.first and self._task.is_own(job) else -1
+        for earlier in iteration_numbers(job.stem("run")):
+            if earlier < number and earlier != origin:
+                remove_iteration(job.stem("run"), earlier)
 
 
 def describe(iteration: Iteration, seconds_left: float) -> str:
@@ -180,6 +209,20 @@ def tell_of_stages(job: runner.Job) -> None:
     job.record(stages={name: {"cpu_s": round(t.cpu_s, 3), "wall_s": round(t.wall_s, 3)} for name, t in times.items()})
 
 
+def classify(job: runner.Job, run: Classifier, kept: Kept, names: Sequence[str]) -> None:
+    """Do the iterations that are left."""
+    began, first_number, total = time.monotonic(), run.iteration.number, run.class2d.n_iterations
+    n_unusable = 0
+    while not run.done:
+        job.stop_if_aborted()
+        iteration = run.update()
+        kept.add(iteration)
+        n_unusable = tell_of_unusable(job, names, run.images.is_broken, n_unusable)
+        per_iteration = (time.monotonic() - began) / (iteration.number - first_number)
+        left = per_iteration * (total - iteration.number)
+        job.progress(iteration.number, total, describe(iteration, left))
+
+
 def main() -> None:
     """Run the job, from its newest state on."""
     CLOCK.reset()
@@ -189,7 +232,7 @@ def main() -> None:
         names = list(task.table.particles["rlnImageName"])
         boxes = np.array([group.box_px for group in optics])
         stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
-        mark, total = state_mark(task), task.options.n_iterations
+        mark = state_mark(task)
         first, n_own = newest_state(job, task, mark)
         run = Classifier(
             stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=task.n_gpus
@@ -198,21 +241,10 @@ def main() -> None:
         if first is not None:
             origin = f" of {task.options.fn_cont}" if first is task.first else ""
             logger.info("Going on after iteration %d%s", first.number, origin)
-        written = WrittenIterations(job, task)
-        if first is None or first is not task.first or not task.is_own(job):
-            written.add(run.iteration)
-        began, first_number = time.monotonic(), run.iteration.number
-        n_unusable = 0
-        while not run.done:
-            job.stop_if_aborted()
-            iteration = run.update()
-            written.add(iteration)
-            with stage(FILES):
-                save_state(job.directory, iteration, mark)
-            n_unusable = tell_of_unusable(job, names, run.images.is_broken, n_unusable)
-            per_iteration = (time.monotonic() - began) / (iteration.number - first_number)
-            left = per_iteration * (total - iteration.number)
-            job.progress(iteration.number, total, describe(iteration, left))
+        with Kept(job, task, mark) as kept:
+            if first is None or first is not task.first or not task.is_own(job):
+                kept.add_files(run.iteration)
+            classify(job, run, kept, names)
         tell_of_stages(job)
 
 

@@ -38,6 +38,8 @@ from winnow2d.selection.features import class_features
 from winnow2d.selection.recentre import recentred
 from winnow2d.selection.scores import score_classes
 
+logger = logging.getLogger("winnow2d")
+
 OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
     "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
@@ -113,6 +115,15 @@ def read_particles(job: runner.Job) -> ParticleTable:
     )
 
 
+def has_average(references: np.ndarray, where: str) -> np.ndarray:
+    """Return which class averages (k, y, x) are pictures, (k,) bool: RELION may leave NaN of a class it lost."""
+    is_whole = np.isfinite(references).all(axis=(1, 2))
+    if not is_whole.all():
+        classes = ", ".join(map(str, np.flatnonzero(~is_whole) + 1))
+        logger.warning("%s: NaN or infinite pixels in class %s; the score is 0", where, classes)
+    return is_whole
+
+
 with runner.job(globals(), SPEC) as job:
     spare_ledger = job.directory / "classes.tsv"  # Snakemake removes the outputs of a job that fails; this one stays
     remove_selection(job.directory)
@@ -124,7 +135,8 @@ with runner.job(globals(), SPEC) as job:
     diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
     features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
-    choice = choose_classes(features, score_classes(features), job.options, n_unclassified)
+    scores = np.where(has_average(iteration.model.references, str(job.inputs.model)), score_classes(features), 0.0)
+    choice = choose_classes(features, scores, job.options, n_unclassified)
     classes = class_table_from_here(job.inputs.model, job.inputs.optimiser)
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
@@ -136,10 +148,10 @@ with runner.job(globals(), SPEC) as job:
     write_particle_ledger(
         job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule, duplicates
     )
-    logging.getLogger(__name__).info(choice.sentence)
+    logger.info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
     if has_duplicates_removed:
-        logging.getLogger(__name__).info(
+        logger.info(
             "%s duplicates within %g A removed, %s particles remain",
             f"{len(duplicates):,}", job.options.duplicate_threshold,
             f"{int(choice.n_particles[choice.kept].sum()) - len(duplicates):,}",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+PIPELINER = REPOSITORY / ".venv-pipeliner/bin"  # the CCP-EM Pipeliner has an environment of its own
 
 
 def _has_gpu() -> bool:
@@ -28,6 +29,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("WINNOW_CI"):
             pytest.fail("RELION is not installed, and WINNOW_CI asks for every RELION test to run")
         pytest.skip("RELION is not installed (no relion_refine on PATH)")
+    if item.get_closest_marker("pipeliner") and not (PIPELINER / "pipeliner").exists():
+        if os.environ.get("WINNOW_CI"):
+            pytest.fail("the CCP-EM Pipeliner is not installed, and WINNOW_CI asks for every test of it to run")
+        pytest.skip("the CCP-EM Pipeliner is not installed (make pipeliner)")
     if item.get_closest_marker("browser") and shutil.which("chromium") is None:
         if os.environ.get("WINNOW_CI"):
             pytest.fail("Chromium is not installed, and WINNOW_CI asks for every browser test to run")

@@ -1,5 +1,8 @@
 """Mistakes a user can put right, one class per kind; all are ValueErrors and are shown without a traceback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class WinnowError(ValueError):
     """A problem in what the user gave us; `problems` holds one sentence each."""
@@ -7,6 +10,15 @@ class WinnowError(ValueError):
     def __init__(self, *problems: str):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+@contextmanager
+def problems_of(name: object) -> Iterator[None]:
+    """Have every problem that is raised within begin with a name, such as a file's."""
+    try:
+        yield
+    except WinnowError as error:
+        raise type(error)(*(f"{name}: {problem}" for problem in error.problems)) from None
 
 
 class ConfigError(WinnowError):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats import jobs, project
-from winnow2d.formats.pipeline_star import PIPELINE, read_pipeline
 
 
 def check_job_directories(directories: Iterable[str | Path]) -> None:
@@ -44,7 +43,7 @@ def check_project(directories: Iterable[str | Path], alias: str, pages: Iterable
     problems: list[str] = []
     for check in (
         lambda: check_job_directories(directories),
-        lambda: project.check_alias_is_free(Path(), alias, read_pipeline(Path(PIPELINE))),
+        lambda: project.check_alias_is_free(Path(), alias, project.read_project(Path())),
         check_pages,
     ):
         try:

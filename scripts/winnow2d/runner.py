@@ -157,7 +157,9 @@ class Job:
         logs = [Path(log) for log in self._request.logs]
         if self._spec.is_relion_job:
             inside = [log.relative_to(self.directory) for log in logs if log.is_relative_to(self.directory)]
-            known = [path.as_posix() for path in inside] + list(jobs.PLANNED_BY_RELION) * self._request.is_from_job_star
+            known = [path.as_posix() for path in inside]
+            if self._request.is_from_job_star:
+                known += jobs.FILES_OF_SCHEDULED_JOB
             jobs.check_directory_is_free(self.directory, known)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()

@@ -11,7 +11,7 @@ import pytest
 from interop import micrographs
 from interop.micrographs import FOLDER, MICROGRAPHS, N_MICROGRAPHS, N_PARTICLES, PIXEL_SIZE_ANG, SUFFIX, distances_px
 from interop.programs import run
-from interop.small_project import CLEAN, EXTRACTION, SELECTED, VDAM
+from interop.small_project import CLEAN, EM, EXTRACTION, SELECTED, VDAM
 from winnow2d.formats.star import read_star
 
 pytestmark = [pytest.mark.relion, pytest.mark.workflow]
@@ -90,3 +90,16 @@ def test_autopick_finds_the_particles_with_our_averages(ours, reference, has_sco
         of_picks += (distances_px(found, true_px[name]) <= near_px).tolist()
     assert np.mean(of_particles) >= 0.9
     assert np.mean(of_picks) >= 0.9
+
+
+def test_particle_reposition_draws_our_averages_where_the_particles_are(ours):
+    """Classes, angles, offsets and coordinates together: what is drawn looks like the micrograph, noise apart."""
+    out = ("--odir", "out/drawn/", "--invert", "--ctf")
+    run(ours, "relion_particle_reposition", "--i", MICROGRAPHS, "--opt", f"{EM}optimiser.star", *out)
+    drawn = read_star(ours / "out/drawn/micrographs_reposition.star")["micrographs"]["rlnMicrographName"].tolist()
+    assert drawn == [f"out/drawn/{name}" for name in micrographs.micrograph_names()]
+    for name in micrographs.micrograph_names():
+        seen, put = mrcfile.read(ours / name), np.squeeze(mrcfile.read(ours / f"out/drawn/{name}"))
+        agreement = np.corrcoef(seen.ravel(), put.ravel())[0, 1]
+        assert agreement >= 0.55  # at this noise not even the truth would give more than 0.75
+        assert agreement > np.corrcoef(seen.ravel(), put[::-1].ravel())[0, 1] + 0.4

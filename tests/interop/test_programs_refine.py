@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mrcfile
 import pytest
 
+from interop.micrographs import BOX_PX, PIXEL_SIZE_ANG
 from interop.programs import refused, run
 from interop.small_project import CLEAN, EM, SELECTED, VDAM
 from winnow2d.formats.particles import particles_from_table, read_particle_table
@@ -67,3 +69,18 @@ def test_it_takes_our_class_averages_star_as_references(ours):
     before, after = classes_of(ours / f"{SELECTED}/particles.star"), classes_of(ours / "out/ref_it001_data.star")
     assert len(read_star(ours / "out/ref_it001_model.star")["model_classes"]) == len(class_of_row) >= 2
     assert ([class_of_row[index] for index in after] == before).mean() >= 0.8
+
+
+def test_it_begins_a_map_from_the_clean_particles(ours):
+    """The next step of the user: an initial model in three dimensions."""
+    search = "--healpix_order 1 --offset_range 3 --offset_step 2 --oversampling 0 --pad 1 --tau2_fudge 2".split()
+    options = "--K 1 --iter 1 --ctf --particle_diameter 200 --sym C1 --flatten_solvent --zero_mask --norm".split()
+    kept = ("--i", "Select/clean/particles.star", "--o", "out/map", "--denovo_3dref")
+    run(ours, "relion_refine", *kept, *options, *search, "--random_seed", 1, "--j", 2)
+    with mrcfile.open(ours / "out/map_it001_class001.mrc") as file:
+        density, pixel = file.data.copy(), float(file.voxel_size.x)
+    assert density.shape == (BOX_PX,) * 3
+    assert pixel == pytest.approx(PIXEL_SIZE_ANG, rel=1e-5)
+    assert density.std() > 0
+    seen = read_particle_table(ours / "out/map_it001_data.star").particles
+    assert len(seen) == len(read_particle_table(ours / CLEAN / "particles.star").particles)

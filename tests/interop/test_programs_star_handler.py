@@ -114,3 +114,18 @@ def test_histogram_of_a_column(ours):
     assert f"Number of items: {len(values)}" in said
     assert counts == np.histogram(values.clip(upper=0.99999), bins=5, range=(0, 1))[0].tolist()
     assert float(re.search(r"Mean: (\S+)", said)[1]) == pytest.approx(values.mean(), rel=1e-4)
+
+
+def test_printtable_reads_the_tables_of_our_model(ours):
+    labels = ["rlnReferenceImage", "rlnClassDistribution"]
+    said = run(ours, "relion_star_printtable", f"{EM}model.star", "data_model_classes", *labels)
+    table = read_star(ours / f"{EM}model.star")["model_classes"]
+    assert [line.split() for line in said.splitlines()] == table[labels].to_numpy().tolist()
+
+
+def test_import_takes_our_particles_and_renames_their_optics_group(ours):
+    target = ("--odir", "out/", "--ofile", "particles.star", "--particles_optics_group_name", "winnowed")
+    run(ours, "relion_import", "--do_particles", "--i", KEPT, *target)
+    tables = read_star(ours / "out/particles.star")
+    assert tables["optics"]["rlnOpticsGroupName"].tolist() == ["winnowed"]
+    assert tables["particles"]["rlnImageName"].tolist() == names(ours / KEPT)

@@ -65,14 +65,14 @@ def run(project, monkeypatch):
 
 def stop_at(patch, number):
     """Ask the job to abort once the state of an iteration is on disk."""
-    save = class2d.save_state
+    save = class2d.StateFile.save
 
-    def save_and_ask(directory, iteration, mark):
-        save(directory, iteration, mark)
+    def save_and_ask(file, iteration, behind):
+        save(file, iteration, behind)
         if iteration.number == number:
-            (directory / jobs.ABORT_FILE).touch()
+            (JOB / jobs.ABORT_FILE).touch()
 
-    patch.setattr(class2d, "save_state", save_and_ask)
+    patch.setattr(class2d.StateFile, "save", save_and_ask)
 
 
 def numbers():

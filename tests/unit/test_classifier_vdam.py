@@ -180,6 +180,32 @@ def test_a_dying_class_is_relocated(particles, history, caplog):
     assert relative_distance(found, 1) < 0.8 * relative_distance(usual, 1)
 
 
+@pytest.mark.parametrize(
+    ("compatibility", "at", "is_split"), [("none", 6, True), ("relion", 6, False), ("none", 8, False)]
+)
+def test_an_overfull_class_is_split(particles, history, caplog, compatibility, at, is_split):
+    """Two classes share the particles of the full one; not with RELION's rules, and not late."""
+    caplog.set_level("INFO")
+    state = history[at - 2]
+    full = replace(state, model=replace(state.model, pdf_class=np.array([0.12, 0.08, 0.8])))
+    found = classifier(particles, iteration=full, own=OwnOptions(random_seed=7, compatibility=compatibility)).update()
+    assert ("Class 2 was sparse" in caplog.text) == is_split
+    assert (found.model.pdf_class[1] > 0.35) == is_split
+
+
+def test_a_run_continued_between_two_splits_is_the_unbroken_one(particles, caplog, monkeypatch, tmp_path):
+    monkeypatch.setattr("winnow2d.engine.recovery.OVERFULL", 1.0)
+    monkeypatch.setattr("winnow2d.engine.recovery.SPARSE", 1.0)
+    caplog.set_level("INFO")
+    unbroken = all_iterations(particles, 7)
+    assert caplog.text.count("was sparse") >= 2
+    save_state(tmp_path, unbroken[4], "mark")
+    continued = classifier(particles, iteration=load_state(tmp_path, "mark")[0])
+    while continued.iteration.number < 7:
+        continued.update()
+    assert differences(continued.iteration, unbroken[-1]) == []
+
+
 def relative_distance(iteration, k):
     """Return how far a reference is from the nearest other one, over its own length."""
     references = iteration.model.references

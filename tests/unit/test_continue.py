@@ -1,6 +1,6 @@
 """RELION's "Continue from here": a job goes on from the files of another one, as if it had never stopped."""
 
-import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -125,8 +125,7 @@ def test_files_hold_every_number_exactly(run):
 
 def mark_of_state(directory):
     """Return the fingerprint that stands in a state."""
-    with np.load(directory / class2d.STATE_FILE) as stored:
-        return json.loads(bytes(stored["scalars"]))["mark"]
+    return re.search(rb'"mark": "(\w+)"', (directory / class2d.STATE_FILE).read_bytes())[1].decode()
 
 
 # In its own directory

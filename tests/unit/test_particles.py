@@ -9,16 +9,16 @@ import pytest
 
 from winnow2d.errors import StarError
 from winnow2d.formats import labels
+from winnow2d.formats.assigned_rows import AssignedRows
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import (
     ParticleTable,
     particles_from_table,
     read_particle_table,
     sort_by_micrograph,
-    table_with_assignments,
     write_particle_table,
 )
-from winnow2d.formats.star import write_star
+from winnow2d.formats.star import read_star, write_star
 
 RELION5 = Path(__file__).parents[1] / "golden" / "relion5"
 
@@ -118,20 +118,39 @@ def test_assignments_are_written_and_the_rest_stays(tmp_path):
     particles.offset_ang[:, 0] = [-1.5, 0, 0, 0]
     particles.class_index[:] = [0, 1, 2, -1]
     particles.max_probability[:] = 0.5
-    out = table_with_assignments(table, particles, 3)
-    write_particle_table(tmp_path / "a.star", out)
+    rows = AssignedRows(table.particles)
+    write_star(tmp_path / "a.star", {"optics": table.optics, "particles": rows.at(particles, 3)})
     back = read_particle_table(tmp_path / "a.star")
-    pd.testing.assert_frame_equal(back.particles, out.particles)
     pd.testing.assert_frame_equal(back.optics, table.optics)
     untouched = ["rlnImageName", "rlnMicrographName", "rlnDefocusU", "foreignText", "rlnAngleRot"]
     pd.testing.assert_frame_equal(back.particles[untouched], table.particles[untouched])
     assert back.particles["rlnClassNumber"].tolist() == ["1", "2", "3", "0"]
     assert back.particles["rlnAnglePsi"].tolist() == ["1.23456789", "-180.19", "0.0", "3.0"]
     assert list(back.particles.columns)[:7] == list(table.particles.columns)
-    assert "rlnMaxValueProbDistribution" not in table_with_assignments(table, particles, 0).particles
-    table.particles = table.particles.iloc[:3]
+    assert list(back.particles.columns)[7:] == [
+        "rlnAngleTilt", "rlnGroupNumber", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnNormCorrection",
+        "rlnLogLikeliContribution", "rlnMaxValueProbDistribution", "rlnNrOfSignificantSamples",
+    ]  # fmt: skip
+    assert back.particles["rlnAngleTilt"].tolist() == ["0.000000"] * 4
+    assert "rlnMaxValueProbDistribution" not in rows.at(particles, 0)
     with pytest.raises(StarError, match="3 rows"):
-        table_with_assignments(table, particles, 1)
+        AssignedRows(table.particles.iloc[:3]).at(particles, 1)
+
+
+def test_rows_of_later_iterations_are_those_of_a_fresh_start(tmp_path):
+    """Text that stays is laid out once; what was laid out for iteration 0, without results, is not taken for others."""
+    table = small_table(rlnMaxValueProbDistribution=["7", "", "a b", "8"], foreign=["x", '"', "#1", "data_"])
+    particles, _ = particles_from_table(small_table())
+    kept = AssignedRows(table.particles)
+    for number in (0, 1, 2, 0):
+        particles.psi_deg[:] = number / 3
+        write_star(tmp_path / "kept.star", {"particles": kept.at(particles, number)})
+        write_star(tmp_path / "fresh.star", {"particles": AssignedRows(table.particles).at(particles, number)})
+        assert (tmp_path / "kept.star").read_bytes() == (tmp_path / "fresh.star").read_bytes()
+        found = read_star(tmp_path / "kept.star")["particles"]
+        assert found["foreign"].tolist() == table.particles["foreign"].tolist()
+        assert found["rlnAnglePsi"].tolist() == [str(number / 3)] * 4
+        assert (found["rlnMaxValueProbDistribution"].tolist() == ["7", "", "a b", "8"]) == (number == 0)
 
 
 def test_optics_groups_are_renumbered_or_refused(tmp_path, caplog):
@@ -189,14 +208,23 @@ def test_relion5_particles_are_read():
     assert (particles.group_index + 1).astype(str).tolist() == table.particles["rlnGroupNumber"].tolist()
     assert optics[0].pixel_size_ang == 4.72
     assert set(particles.class_index) <= {0, 1, 2, 3, 4}
-    written = table_with_assignments(table, particles, 4).particles
-    assert list(written.columns) == list(table.particles.columns)
-    assert np.allclose(written["rlnAnglePsi"].astype(float), particles.psi_deg, atol=1e-6)
+    written = AssignedRows(table.particles).at(particles, 4)
+    assert [label for keys in written for label in np.atleast_1d(keys)] == list(table.particles.columns)
+    assert written["rlnAnglePsi"] is particles.psi_deg
 
 
 def test_every_label_the_readers_and_writers_spell_is_described():
     folder = Path(labels.__file__).parent
-    for name in ("particles", "legacy", "labels", "model_star", "optimiser_star", "sampling_star", "refinement"):
+    for name in (
+        "particles",
+        "legacy",
+        "labels",
+        "model_star",
+        "model_writing",
+        "optimiser_star",
+        "sampling_star",
+        "refinement",
+    ):
         text = (folder / f"{name}.py").read_text() if (folder / f"{name}.py").exists() else ""
         assert set(re.findall(r'"(rln\w+)"', text)) <= set(labels.LABELS), name
     assert {label.type for label in labels.LABELS.values()} == {"int", "float", "bool", "text"}

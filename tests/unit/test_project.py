@@ -3,6 +3,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -132,8 +133,10 @@ def test_new_project_gets_a_graph_both_relions_read(tmp_path):
     tables = read_star(tmp_path / PIPELINE)
     assert tables["pipeline_general"].iloc[0]["rlnPipeLineJobCounter"] == "1001"
     first, second = tables["pipeline_processes"].to_dict("records")
-    assert list(first.values()) == ["Extract/job001/", "None", "relion.extract", "Succeeded", "5", "2"]
-    assert list(second.values()) == ["Class2D/job011/", "None", "relion.class2d", "Running", "8", "0"]
+    assert list(first.values()) == ["Extract/job001/", "None", "5", "2", "relion.extract", "Succeeded"]
+    assert list(second.values()) == ["Class2D/job011/", "None", "8", "0", "relion.class2d", "Running"]
+    # by its last column the CCP-EM Pipeliner takes the file for one of RELION 4 and later
+    assert tables["pipeline_processes"].columns[-1] == "rlnPipeLineProcessStatusLabel"
     assert list(tables["pipeline_nodes"]["rlnPipeLineNodeType"]) == ["3", "3", "9"]
     assert len(tables["pipeline_input_edges"]) == 1  # other.star is no node
     assert len(tables["pipeline_output_edges"]) == 3
@@ -340,3 +343,35 @@ def test_relion_adds_a_job_from_our_job_star(tmp_path, folder, label, number, op
     values = dict(zip(table["rlnJobOptionVariable"], table["rlnJobOptionValue"], strict=True))
     assert values.get("nr_classes", "37") == "37"
     assert values.get("do_regroup", "Yes") == jobs.option_text(getattr(options, "do_regroup", True))
+
+
+def test_the_graph_is_read_when_the_other_program_has_written_it(tmp_path):
+    """RELION writes the file in place under its lock: before that it is empty, and then half of it is there."""
+    project.register(tmp_path, EXTRACT)
+    project.register(tmp_path, class2d_entry())
+    whole = (tmp_path / PIPELINE).read_text()
+    (tmp_path / LOCK).mkdir()
+    half = whole.index("Class2D/job011/ ")
+    (tmp_path / PIPELINE).write_text(whole[:half])
+
+    def write_the_rest():
+        (tmp_path / PIPELINE).write_text(whole)
+        (tmp_path / LOCK).rmdir()
+
+    writer = threading.Timer(0.4, write_the_rest)
+    writer.start()
+    assert project.running_jobs(tmp_path) == ["Extract/job001/", "Class2D/job011/"]
+    writer.join()
+
+
+def test_browse_entries_of_all_versions_of_relion(tmp_path):
+    project.register(tmp_path, class2d_entry())
+    finish(tmp_path, class2d_entry())
+    folders = {path.parents[2].name for path in (tmp_path / ".Nodes").rglob("*.star")}
+    assert folders == {"ParticleGroupMetadata", "ParticlesData", "3", "OptimiserData", "ProcessData", "9"}
+
+
+def test_jobs_on_disk_that_the_graph_has_lost_are_counted(tmp_path):
+    (tmp_path / "Refine3D/job1204").mkdir(parents=True)
+    project.register(tmp_path, EXTRACT)
+    assert read_pipeline(tmp_path / PIPELINE).counter == 1205

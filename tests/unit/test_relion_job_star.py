@@ -41,8 +41,7 @@ def test_of_relion_5(run):
     assert (JOB / "run_it002_optimiser.star").is_file()
     assert (JOB / "RELION_JOB_EXIT_SUCCESS").is_file()
     nodes = set(read_star("default_pipeline.star")["pipeline_nodes"]["rlnPipeLineNodeName"])
-    files = ("particles.star", f"{JOB}/run_it002_data.star", f"{JOB}/run_it002_optimiser.star")
-    assert nodes == set(files)
+    assert nodes == {"particles.star", *(f"{JOB}/run_it002_{name}.star" for name in ("data", "model", "optimiser"))}
 
 
 def test_it_goes_on_where_the_window_said_so(run):

@@ -123,6 +123,50 @@ def test_regrouping_of_kept_particles(project, run):
     assert particles["rlnImageName"].tolist() == before["rlnImageName"].tolist()
 
 
+def test_an_average_of_nan_is_never_good(project, select):
+    """RELION may write them for a class it lost, beside particles that had it as their best."""
+    stack = project / "Class2D/job002/run_it004_classes.mrcs"
+    content = bytearray(stack.read_bytes())
+    n_bytes = 48 * 48 * 4
+    assert len(content) == 1024 + 5 * n_bytes
+    content[1024 + 2 * n_bytes : 1024 + 3 * n_bytes] = np.full(48 * 48, np.nan, np.float32).tobytes()
+    stack.write_bytes(content)
+    done = select()
+    assert done.returncode == 0, done.stderr
+    ledger = read_ledger(project / "report/round_01/classes.tsv")
+    assert ledger["n_particles"][2] > 0
+    assert (ledger["score"][2], ledger["kept"][2]) == (0, False)
+    assert ledger["kept"].any()
+    assert "NaN or infinite pixels in class 3; the score is 0" in (project / "Select/job012/run.out").read_text()
+
+
+def test_numbers_in_another_program_s_spelling(project, select, run):
+    """Text or floats where whole numbers belong, and nan where RELION could not tell."""
+    path = project / CLASSIFIED["data"]
+    table = read_particle_table(path)
+    odd = table.particles.assign(
+        rlnClassNumber=table.particles["rlnClassNumber"] + ".000000",
+        rlnGroupNumber=table.particles["rlnGroupNumber"] + ".0",
+        rlnMaxValueProbDistribution="-nan",
+    )
+    write_particle_table(path, ParticleTable(table.optics, odd))
+    done = select()
+    assert done.returncode == 0, done.stderr
+    kept = read_particle_table(project / "Select/job012/particles.star").particles
+    assert set(kept["rlnMaxValueProbDistribution"]) == {"-nan"}
+    assert kept["rlnClassNumber"].str.endswith(".000000").all()
+    assert set(read_ledger(project / "report/round_01/particles.tsv")["max_probability"]) == {0}
+    done = run(
+        "regroup.py", "Select/job013", "relion.select.interactive",
+        SelectOptions(do_class_ranker=False, do_regroup=True, nr_groups=4),
+        CLASSIFIED | {"particles": "Select/job012/particles.star"}, {"particles": "Select/job013/particles.star"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    write_particle_table(path, ParticleTable(table.optics, odd.assign(rlnClassNumber="one")))
+    assert select().returncode == 1
+    assert "rlnClassNumber is one, expected a finite number" in (project / "Select/job012/run.err").read_text()
+
+
 def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project, select):
     path = project / CLASSIFIED["data"]
     table = read_particle_table(path)

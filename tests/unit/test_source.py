@@ -48,10 +48,23 @@ def test_a_constant_image_is_unusable(images):
     assert np.isnan(source.read(np.array([4]))).all()
 
 
+def test_an_unusable_image_stays_so(images, monkeypatch):
+    """Pixels are looked at when first read; later the image comes as NaN all the same."""
+    images[4] = 2.5
+    source = ImageSource(Stack(images), 100, np.dtype(np.float32))
+    source.read(np.arange(3, 5))
+    checked = []
+    monkeypatch.setattr("winnow2d.engine.source.unusable", lambda some: checked.append(len(some)) or unusable(some))
+    assert np.isnan(source.read(np.array([3, 4]))).all(axis=(1, 2)).tolist() == [False, True]
+    assert checked == []
+    source.read(np.array([3, 7]))
+    assert checked == [2]
+
+
 def test_more_than_a_twentieth_stops_and_names_rows(images):
     images[10:15] = 0
     source = ImageSource(Stack(images), 100, np.dtype(np.float32))
-    source.read(np.arange(100))
+    source.read(np.arange(10, 15))
     source.check()
     images[15] = 0
     source.read(np.arange(100))

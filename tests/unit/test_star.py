@@ -126,7 +126,7 @@ def test_numbers_read_back_exactly():
 def test_a_long_table_is_written_some_rows_at_a_time(tmp_path, monkeypatch):
     table = pd.DataFrame({"rlnImageName": [f"{i}@a b" for i in range(10)], "rlnAnglePsi": np.arange(10) / 3})
     write_star(tmp_path / "whole.star", {"particles": table, "none": table.iloc[:, :0], "short": table[:1]})
-    monkeypatch.setattr("winnow2d.formats.star._ROWS", 3)
+    monkeypatch.setattr("winnow2d.formats.star_writing.ROWS", 3)
     write_star(tmp_path / "parts.star", {"particles": table, "none": table.iloc[:, :0], "short": table[:1]})
     assert (tmp_path / "parts.star").read_bytes() == (tmp_path / "whole.star").read_bytes()
     assert list(read_star(tmp_path / "parts.star")) == ["particles", "short"]

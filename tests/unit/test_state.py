@@ -1,13 +1,17 @@
 """The state of a classification on disk: exact to the last bit, and refused where it is another's or broken."""
 
+import contextlib
 import dataclasses
+import os
+import threading
 
 import numpy as np
 import pytest
 
 from classified import differences
 from synthetic import blank_particles, one_optics_group
-from winnow2d.formats.state import STATE_FILE, fingerprint, load_state, save_state
+from winnow2d.formats.atomic import Behind
+from winnow2d.formats.state import STATE_FILE, StateFile, fingerprint, load_state, save_state
 from winnow2d.records import Changes, Iteration, Model, Moments, Sampling
 
 BOX_PX, N_CLASSES, N_PARTICLES = 8, 3, 11
@@ -64,6 +68,93 @@ def test_a_new_state_replaces_the_old_one(tmp_path):
     assert load_state(tmp_path, "old")[0] is None
 
 
+def test_states_one_after_another_take_turns_in_two_files(tmp_path):
+    """Each replaces the state as a whole: what is written over is never the state itself."""
+    states = [dataclasses.replace(make_iteration(number % 2 == 0), number=number) for number in range(5)]
+    file = StateFile(tmp_path, "mark")
+    inodes = []
+    for state in states:
+        file.save(state)
+        inodes.append((tmp_path / STATE_FILE).stat().st_ino)
+        assert differences(load_state(tmp_path, "mark")[0], state) == []
+    assert inodes[2:] == inodes[:3]
+    assert inodes[0] != inodes[1]
+    file.close()
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+
+
+def test_a_state_is_whole_wherever_replacing_it_ends(tmp_path, monkeypatch):
+    """Killed before any step: the next process finds the state before or the new one, and never writes over it."""
+    before, after, later = (dataclasses.replace(make_iteration(True), number=number) for number in (1, 2, 3))
+    for step in ("flush", "link", "replace", "second replace", "nothing"):
+        folder = tmp_path / step
+        folder.mkdir()
+        file = StateFile(folder, "mark")
+        file.save(before)
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(Killed) if step != "nothing" else contextlib.nullcontext():
+                file.save(after)
+        found = load_state(folder, "mark")[0]
+        assert differences(found, before if step in ("flush", "link", "replace") else after) == []
+        next_process = StateFile(folder, "mark")
+        assert differences(load_state(folder, "mark")[0], found) == []
+        with monkeypatch.context() as patch:
+            stop_at(patch, "flush")
+            with pytest.raises(Killed):
+                next_process.save(later)
+        assert differences(load_state(folder, "mark")[0], found) == []
+
+
+class Killed(BaseException):
+    pass
+
+
+def stop_at(patch, step):
+    """Have replacing a state end before a step."""
+    replace, calls = os.replace, []
+
+    def end(*arguments):
+        raise Killed
+
+    def replace_or_end(*arguments):
+        calls.append(arguments)
+        if len(calls) == {"replace": 1, "second replace": 2}.get(step):
+            raise Killed
+        replace(*arguments)
+
+    if step == "flush":
+        patch.setattr("winnow2d.formats.state.flush", end)
+    if step == "link":
+        patch.setattr("os.link", end)
+    patch.setattr("os.replace", replace_or_end)
+
+
+def test_without_second_names_states_are_replaced_all_the_same(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError
+
+    monkeypatch.setattr("os.link", refuse)
+    file = StateFile(tmp_path, "mark")
+    for number in range(3):
+        state = dataclasses.replace(make_iteration(False), number=number)
+        file.save(state)
+        assert differences(load_state(tmp_path, "mark")[0], state) == []
+
+
+def test_an_iteration_may_change_once_it_is_given_to_be_saved(tmp_path, monkeypatch):
+    """What is waited for behind the next iteration is the disk, not the numbers."""
+    go_on, iteration, expected = threading.Event(), make_iteration(True), make_iteration(True)
+    monkeypatch.setattr("winnow2d.formats.state.flush", lambda path: go_on.wait(10))
+    with Behind() as behind:
+        StateFile(tmp_path, "mark").save(iteration, behind)
+        assert load_state(tmp_path, "mark") == (None, "")  # not before it is durable
+        iteration.moments.first[:] = 0
+        iteration.particles.psi_deg[:] = 0
+        go_on.set()
+    assert differences(load_state(tmp_path, "mark")[0], expected) == []
+
+
 def test_another_mark_is_no_state(tmp_path):
     save_state(tmp_path, make_iteration(False), "mark")
     state, reason = load_state(tmp_path, "another")
@@ -85,8 +176,20 @@ def flip(path):
     path.write_bytes(content)
 
 
-def without_mark(path):
-    np.savez(path, scalars=np.frombuffer(b"{}", np.uint8))
+def longer(path):
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def torn(path):
+    """Leave old content in a page, as a machine does that loses power."""
+    content = path.read_bytes()
+    at = content.index(b"}}") + 4096
+    path.write_bytes(content[:at] + bytes(4096) + content[at + 4096 :])
+
+
+def archive(path):
+    with path.open("wb") as file:
+        np.savez(file, other=np.zeros(3))
 
 
 @pytest.mark.parametrize(
@@ -94,15 +197,20 @@ def without_mark(path):
     [
         cut,
         flip,
-        without_mark,
+        longer,
+        torn,
+        archive,
+        pytest.param(lambda path: path.write_bytes(path.read_bytes().replace(b"state 1", b"state 2")), id="layout"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes().replace(b'"mark"', b'"kram"', 1)), id="text"),
         pytest.param(lambda path: path.write_bytes(b""), id="empty"),
-        pytest.param(lambda path: path.write_bytes(b"no archive"), id="text"),
-        pytest.param(lambda path: np.savez(path, other=np.zeros(3)), id="other-arrays"),
+        pytest.param(lambda path: path.write_bytes(b"no state"), id="words"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_no_state(tmp_path, spoil):
-    save_state(tmp_path, make_iteration(False), "mark")
+    save_state(tmp_path, make_iteration(True), "mark")
+    before = (tmp_path / STATE_FILE).read_bytes()
     spoil(tmp_path / STATE_FILE)
+    assert (tmp_path / STATE_FILE).read_bytes() != before
     state, reason = load_state(tmp_path, "mark")
     assert state is None
     assert reason.endswith(f"{STATE_FILE} cannot be read")

@@ -49,6 +49,11 @@ def test_classes_are_relocated_strictly_after_the_beginning_of_the_middle_phase(
     assert [number for number in range(1, 101) if part.is_final(number)] == list(range(80, 101))
 
 
+def test_overfull_classes_are_split_in_the_first_three_fifths_of_the_middle_phase():
+    part = phases(100)
+    assert [number for number in range(1, 101) if part.is_splitting(number)] == list(range(31, 60))
+
+
 def test_first_values():
     assert step_size(1, 100) == pytest.approx(0.9, abs=1e-4)
     assert tau2_fudge(1, 100, 2.0) == pytest.approx(1.0, abs=1e-4)

@@ -173,3 +173,17 @@ def test_what_cannot_be_taken_is_refused_before_anything_runs(folder, tmp_path, 
     assert f"input.optimiser: {name} {words}" in answer.stdout
     assert "Traceback" not in answer.stdout
     assert fingerprints(project, "Class2D", "Select") == before
+
+
+@pytest.mark.parametrize(
+    "name", ["Select/job052/particles.star", "Class2D/job051/run_it003_data.star", "Select/job013/particles.star"]
+)
+def test_particles_of_relions_jobs_are_an_input_whatever_their_number(tmp_path, name):
+    """Their number is one that a further round, or one that regrouped, would have: they are no output of ours."""
+    project = tmp_path / "project"
+    (project / name).parent.mkdir(parents=True)
+    shutil.copy(GOLDEN / "Class2D/job002/run_it004_data.star", project / name)
+    config = ONE_ROUND | {"input": {"particles": name}, "class2d": CONFIG["class2d"]}
+    said = snakemake(project, config, "--dry-run").stdout
+    assert "rule extract" in said
+    assert "total                 6" in said

@@ -9,17 +9,18 @@ from dataclasses import replace
 import numpy as np
 
 from winnow2d.errors import ConfigError, ImageError
-from winnow2d.numerics.arrays import Device, devices_of, real_dtype, to_host
+from winnow2d.numerics.arrays import OUT_OF_MEMORY, Device, devices_of, real_dtype, to_host
 from winnow2d.numerics.grids import half_plane
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Changes, Iteration, Model, OpticsGroup, Particles
 
 from . import iteration as steps
-from .evaluation import Worker
+from .evaluation import Worker, gave_up_images
 from .geometry import Geometry, geometries_of
 from .gradient_step import first_moments
 from .images import half_plane_spectra
 from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, positive
+from .kept_images import KeptImages
 from .masking import masked
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
@@ -84,19 +85,20 @@ class Classifier:
         self.max_significant = 5 * class2d.nr_classes if has_limit else 0
         self.chunk_size = CHUNK if self.xp is np else DEVICE_CHUNK
         self.particles_per_group = np.bincount(particles.group_index, minlength=len(particles.group_names))
-        self.workers = [self._worker(device) for device in devices]
+        boxes = np.array([group.box_px for group in optics])[particles.optics_group]
+        self.workers = [self._worker(device, boxes) for device in devices]
         self.transfer = self.workers[0].transfer
         # A class number in the input is another job's, or a picking template's.
         self._particles = replace(particles, class_index=np.full(len(particles), -1))
         self._iteration = iteration
 
-    def _worker(self, device: Device) -> Worker:
+    def _worker(self, device: Device, boxes: np.ndarray) -> Worker:
         with device.in_use():
             transfer = Transfer(
                 self.optics, self.geometries, self.geometry_of_optics, self.class2d.do_ctf_correction,
                 self.class2d.ctf_intact_first_peak, self.dtype, device.xp,
             )  # fmt: skip
-        return Worker(device, transfer)
+        return Worker(device, transfer, KeptImages(self.images, boxes, device))
 
     @property
     def iteration(self) -> Iteration:
@@ -124,10 +126,19 @@ class Classifier:
         ImageError
             More than 5 % of all images turned out unusable. Fewer are left out; `images.is_broken` tells which.
         """
-        with one_blas_thread():
-            self._iteration = steps.next_iteration(self, self.iteration, progress)
+        done = None
+        try:
+            done = self._next(progress)
+        except OUT_OF_MEMORY:
+            if not gave_up_images(self.workers):
+                raise
+        self._iteration = done or self._next(progress)  # once more: an iteration changes nothing but what it returns
         self.images.check()
         return self._iteration
+
+    def _next(self, progress: Callable[[int, int], None]) -> Iteration:
+        with one_blas_thread():
+            return steps.next_iteration(self, self.iteration, progress)
 
     def is_gradient(self, number: int) -> bool:
         """Return whether an iteration is a step of VDAM: EM has none, and a VDAM run ends with EM iterations."""

@@ -15,6 +15,7 @@ from winnow2d.numerics.arrays import OUT_OF_MEMORY, Device
 
 from . import parallel
 from .expectation import ChunkSums
+from .kept_images import KeptImages
 from .parallel import SMALLEST_CHUNK, chunks, ordered_map, spread
 from .transfer import Transfer
 from .views import View
@@ -28,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Worker:
-    """A device that evaluates chunks, and the transfer functions it keeps."""
+    """A device that evaluates chunks, and the transfer functions and images it keeps."""
 
     device: Device
     transfer: Transfer
+    images: KeptImages
 
 
 def evaluated(
@@ -39,9 +41,9 @@ def evaluated(
 ) -> Iterator[list[tuple[np.ndarray, Evaluated]]]:
     """Yield batches of chunks in the order of the rows: which rows, and what `evaluate` says of them.
 
-    A batch that does not fit into memory is evaluated again in chunks of half the size, which the run keeps. All
-    results lie on the first worker's device. Neither chunks nor devices change a byte on the host; on GPUs products of
-    another shape may differ in the last digits.
+    A batch that does not fit into memory is evaluated again: without images that are kept on the devices, then in
+    chunks of half the size, which the run keeps. All results lie on the first worker's device. Neither chunks nor
+    devices change a byte on the host; on GPUs products of another shape may differ in the last digits.
 
     Raises
     ------
@@ -51,21 +53,33 @@ def evaluated(
     views = _views_of(run.workers, view)
     done = 0
     n_chunks = parallel.batch_chunks(max(run.n_threads, len(run.workers)))
-    run.images.will_read(rows[: run.chunk_size * n_chunks])
+    _fetch(run, rows[: run.chunk_size * n_chunks])
     while done < len(rows):
         size = run.chunk_size
         end = done + size * n_chunks
         batch = chunks(rows[done:end], size)
-        run.images.will_read(rows[end : 2 * end - done])  # while this batch is worked on
+        _fetch(run, rows[end : 2 * end - done])  # while this batch is worked on
         try:
             results = _on_workers(run, evaluate, views, batch)
         except OUT_OF_MEMORY:
             results = None  # what there is of it goes with the exception
         if results is None:
-            run.chunk_size = _halved(run, view, size)
+            if not gave_up_images(run.workers):
+                run.chunk_size = _halved(run, view, size)
             continue
         yield list(zip(batch, results, strict=True))
         done += sum(map(len, batch))
+
+
+def gave_up_images(workers: Sequence[Worker]) -> bool:
+    """Let go of all images that are kept on devices; return whether there were any."""
+    return sum(worker.images.give_up() for worker in workers) > 0
+
+
+def _fetch(run: Classifier, rows: np.ndarray) -> None:
+    """Have images fetched that are read soon, those that some worker does not keep."""
+    kept = [worker.images.is_kept(rows) for worker in run.workers]
+    run.images.will_read(rows[~np.logical_and.reduce(kept)])
 
 
 def _on_workers(

@@ -19,6 +19,7 @@ from . import vdam
 from .maximisation import moved, rotate_back, shortened
 from .parallel import for_each
 from .projections import Projections
+from .recovery import Halved, split_overfull
 from .sums import Sums
 from .vdam_schedule import Phases
 
@@ -43,6 +44,7 @@ class Step:
     centre_limit_px: float  # longest move of a reference; 0: none is centred
     least_move_px: float
     copies_half: bool  # RELION's quirk: a centred class gets the moment of half 0 in both halves
+    halved: Halved | None = None  # cuts overfull classes in two; None: none is
 
 
 @dataclass
@@ -138,7 +140,12 @@ def take_step(
 def _relocate(
     images: np.ndarray, first: np.ndarray, second: np.ndarray, pdf_class: np.ndarray, step: Step
 ) -> int | None:
-    """Make a dying class a copy of the one that changes most, in place; return the class, or None."""
+    """Make a dying class a copy of the one that changes most, in place; return the class, or None.
+
+    Where overfull classes are split and one was, none is made a copy.
+    """
+    if step.halved is not None and split_overfull(images, first, second, pdf_class, step.halved):
+        return None
     live = pdf_class > 0
     drop = int(pdf_class.argmin())
     if not step.phases.is_middle(step.number) or pdf_class[drop] >= INACTIVE_FRACTION / live.sum():

@@ -181,7 +181,7 @@ def expect_chunk(
         rngs = [run.rng(_SOLVENT, 0, int(row)) for row in rows]
         noise = coloured_noise(compared.sigma2_noise[optics_group], geometry.plane, rngs)
     norm_factor = old.model.norm_correction_average / particles.norm_correction[rows]
-    images = run.xp.asarray(run.images.read(rows))
+    images = worker.images.read(rows)
     last_row = compared.size_px // 2 if run.keeps_quirks else 0
     transfer = worker.transfer
     phases = transfer.phases(optics_group, geometry.plane, last_row)

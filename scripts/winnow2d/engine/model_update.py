@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from .accuracy import NOT_ESTIMATED
 from .gradient_step import Step, Stepped, take_step
 from .masking import flattened
 from .projections import Projections
-from .recovery import SPLITTING_ITERATIONS, split_largest
+from .recovery import SPLITTING_ITERATIONS, Halved, halves, split_largest
 from .schedule import next_resolution_shell
 from .stages import M_STEP, stage
 from .sums import Sums
@@ -78,6 +79,7 @@ def descend(
         centre_limit_px=options.offset_range if options.do_center else 0.0,
         least_move_px=max(_LEAST_MOVE_PX, _LEAST_MOVE_OF_DIAMETER * options.particle_diameter / run.pixel_size_ang),
         copies_half=run.keeps_quirks,
+        halved=_halved(run, old),
     )
     before = old.model
     sums, projections, others = totals(views)
@@ -94,6 +96,15 @@ def descend(
     )
     momentum = 0.0 if n_rows == len(old.particles) else PARAMETER_MOMENTUM
     return _model(run, before, sums, projections, size_px, found, step.tau2_fudge, momentum), found.moments
+
+
+def _halved(run: Classifier, old: Iteration) -> Halved | None:
+    """Return what cuts overfull classes in two in the iteration after `old` of VDAM, or None if none is."""
+    number = old.number + 1
+    if run.keeps_quirks or not phases(run.class2d.n_iterations).is_splitting(number):
+        return None
+    rng, shell = run.rng(_SPLIT, number), max(old.model.resolution_shell // 2, 2)
+    return partial(halves, mask=run.mask, shell=shell, rng=rng)
 
 
 def _mean_ctf2(run: Classifier, views: Sequence[View]) -> np.ndarray | None:

@@ -38,22 +38,23 @@ class ImageSource:
     Attributes
     ----------
     is_broken : (n,) bool array
-        Images found unusable so far. Threads that read different rows may share the array.
+        Images found unusable when first read. Threads that read different rows may share the array.
     """
 
     def __init__(self, stack: ImageStack, n_images: int, dtype: np.dtype):
-        self._stack, self._dtype = stack, dtype
+        self._stack, self.dtype = stack, dtype
         self.is_broken = np.zeros(n_images, bool)
+        self._is_checked = np.zeros(n_images, bool)
 
     @stage(READ)
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return images (n, y, x); an unusable one comes as NaN throughout, so that it has no weight anywhere."""
-        images = self._stack.read(rows).astype(self._dtype, copy=False)
-        broken = unusable(images)
-        if broken.any():
-            self.is_broken[rows[broken]] = True
-            images = np.where(broken[:, None, None], self._dtype.type(np.nan), images)
-        return images
+        images = self._stack.read(rows).astype(self.dtype, copy=False)
+        if not self._is_checked[rows].all():
+            self.is_broken[rows] |= unusable(images)
+            self._is_checked[rows] = True
+        broken = self.is_broken[rows]
+        return np.where(broken[:, None, None], self.dtype.type(np.nan), images) if broken.any() else images
 
     def will_read(self, rows: np.ndarray) -> None:
         """Let the system fetch images that are read soon, as far as it has memory to spare; nothing is held here."""

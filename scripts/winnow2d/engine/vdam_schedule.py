@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from winnow2d.numerics.shells import round_half_away
 
 INITIAL_FRACTION, FINAL_FRACTION = 0.3, 0.2  # RELION's --grad_ini_frac, --grad_fin_frac
+# Share of the middle phase in which overfull classes are split; later the halves would not part from each other, and
+# particles not find their new places, before the last iterations.
+SPLITTING_FRACTION = 0.6
 FIRST_STEP, LAST_STEP = 0.9, 0.3
 FIRST_T = 1.0
 
@@ -25,6 +28,10 @@ class Phases:
     def is_middle(self, number: int) -> bool:
         """Return whether classes are relocated in this iteration."""
         return self.initial < number < self.initial + self.middle
+
+    def is_splitting(self, number: int) -> bool:
+        """Return whether overfull classes may be split in this iteration (not in RELION)."""
+        return self.initial < number < self.initial + int(SPLITTING_FRACTION * self.middle)
 
     def is_final(self, number: int) -> bool:
         """Return whether this iteration belongs to the last phase."""

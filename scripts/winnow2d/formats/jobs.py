@@ -41,10 +41,10 @@ EXIT_FILES = {
     "Aborted": "RELION_JOB_EXIT_ABORTED",
 }
 
+# All that RELION puts in the directory of a job that was scheduled and not run; such a job may be run by us.
+FILES_OF_SCHEDULED_JOB = ("job.star", "job_pipeline.star", "default_pipeline.star", "note.txt")
 
 _JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
-# What RELION's window or pipeliner leaves in the directory of a job that it has planned and not run.
-PLANNED_BY_RELION = ("job.star", "job_pipeline.star", "default_pipeline.star", "note.txt")
 
 
 @dataclass(frozen=True)

@@ -8,155 +8,18 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats.cells import finite_or, number_of, numbers_of
-from winnow2d.formats.spectra import estimated_resolution_ang, overall_coverage
-from winnow2d.records import Iteration, Model, Particles
+from winnow2d.records import Model, Particles
 
 logger = logging.getLogger(__name__)
 
 NOT_ESTIMATED = 999.0
 MOMENT_FILES = {"rlnGradMoment1": "_1moment.mrcs", "rlnGradMoment2": "_2moment.mrcs"}
-_WHOLE_BOXES = 10.0  # resolution written for shell 0, in boxes: finite, and read back as shell 0
-
-
-def model_blocks(iteration: Iteration, classes_file: str) -> dict[str, Any]:
-    """Return the tables of a model file, in RELION's order.
-
-    Parameters
-    ----------
-    iteration : Iteration
-    classes_file : str
-        The stack of class averages, relative to the project.
-
-    Raises
-    ------
-    StarError
-        If the model's groups are not those of the particles.
-    """
-    model, particles = iteration.model, iteration.particles
-    n_groups = len(particles.group_names)
-    if len(model.scale_correction) != n_groups or len(model.sigma2_noise) != len(iteration.optics):
-        raise StarError(
-            f"{classes_file}: {len(model.scale_correction)} scales and {len(model.sigma2_noise)} noise spectra for "
-            f"{n_groups} intensity groups and {len(iteration.optics)} optics groups"
-        )
-    blocks: dict[str, Any] = {"model_general": _general(model, n_groups, len(iteration.optics))}
-    blocks["model_classes"] = _class_table(model, classes_file)
-    if iteration.moments is not None:
-        for label, file in MOMENT_FILES.items():
-            named = classes_file.replace("_classes.mrcs", file)
-            blocks["model_classes"][label] = [f"{k + 1:06d}@{named}" for k in range(model.n_classes)]
-    for k in range(model.n_classes):
-        blocks[f"model_class_{k + 1}"] = _spectra(model, k)
-    counts = np.bincount(particles.group_index, minlength=n_groups)
-    blocks["model_groups"] = pd.DataFrame(
-        {
-            "rlnGroupNumber": np.arange(1, n_groups + 1),
-            "rlnGroupName": pd.Series(particles.group_names, dtype=object),
-            "rlnGroupNrParticles": counts,
-            "rlnGroupScaleCorrection": np.asarray(model.scale_correction, dtype=np.float64),
-        }
-    )
-    noise = [_noise_table(model, optics) for optics in range(len(iteration.optics))]
-    blocks |= {f"model_optics_group_{optics + 1}": table for optics, table in enumerate(noise)}
-    groups, first_rows = np.unique(particles.group_index, return_index=True)
-    for group, row in zip(groups, first_rows, strict=True):
-        blocks[f"model_group_{group + 1}"] = noise[particles.optics_group[row]]
-    return blocks
-
-
-def _general(model: Model, n_groups: int, n_optics_groups: int) -> dict[str, Any]:
-    """Return model_general."""
-    box_ang = model.box_px * model.pixel_size_ang
-    shell = int(model.resolution_shell)
-    return {
-        "rlnReferenceDimensionality": 2,
-        "rlnDataDimensionality": 2,
-        "rlnOriginalImageSize": model.box_px,
-        "rlnCurrentResolution": box_ang / shell if shell > 0 else _WHOLE_BOXES * box_ang,
-        "rlnCurrentImageSize": int(model.image_size_px),
-        "rlnPaddingFactor": 2.0,
-        "rlnIsHelix": False,
-        "rlnFourierSpaceInterpolator": 1,
-        "rlnMinRadiusNnInterpolation": 10,
-        "rlnPixelSize": float(model.pixel_size_ang),
-        "rlnNrClasses": model.n_classes,
-        "rlnNrBodies": 1,
-        "rlnNrGroups": n_groups,
-        "rlnNrOpticsGroups": n_optics_groups,
-        "rlnTau2FudgeFactor": float(model.tau2_fudge),
-        "rlnNormCorrectionAverage": float(model.norm_correction_average),
-        "rlnSigmaOffsetsAngst": float(model.sigma_offset_ang),
-        "rlnOrientationalPriorMode": 0,
-        "rlnSigmaPriorRotAngle": 0.0,
-        "rlnSigmaPriorTiltAngle": 0.0,
-        "rlnSigmaPriorPsiAngle": 0.0,
-        "rlnLogLikelihood": float(model.log_likelihood),
-        "rlnAveragePmax": float(model.average_max_probability),
-    }
-
-
-def _class_table(model: Model, classes_file: str) -> pd.DataFrame:
-    """Return model_classes."""
-    ssnr = np.asarray(model.data_vs_prior, dtype=np.float64)
-    resolutions = [estimated_resolution_ang(row, model.box_px, model.pixel_size_ang) for row in ssnr]
-    coverages = [overall_coverage(row, other) for row, other in zip(ssnr, model.fourier_coverage, strict=True)]
-    priors = np.asarray(model.prior_offset_ang, dtype=np.float64)
-    columns = {
-        "rlnReferenceImage": pd.Series([f"{k + 1:06d}@{classes_file}" for k in range(model.n_classes)], dtype=object),
-        "rlnClassDistribution": np.asarray(model.pdf_class, dtype=np.float64),
-        "rlnAccuracyRotations": _accuracies(model.accuracy_rotation_deg, model.n_classes),
-        "rlnAccuracyTranslationsAngst": _accuracies(model.accuracy_offset_ang, model.n_classes),
-        "rlnEstimatedResolution": np.array(resolutions),
-        "rlnOverallFourierCompleteness": np.array(coverages),
-        "rlnClassPriorOffsetX": priors[:, 0],
-        "rlnClassPriorOffsetY": priors[:, 1],
-    }
-    return pd.DataFrame(columns)
-
-
-def _accuracies(values: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return (k,) accuracies with 999 for those that are not estimated."""
-    if len(values) == 0:
-        return np.full(n_classes, NOT_ESTIMATED)
-    return np.where(np.isfinite(values), values, NOT_ESTIMATED).astype(np.float64)
-
-
-def _shell_columns(model: Model) -> dict[str, np.ndarray]:
-    """Return shell number and resolution, the first columns of every spectrum."""
-    shells = np.arange(model.box_px // 2 + 1)
-    return {"rlnSpectralIndex": shells, "rlnResolution": shells / (model.box_px * model.pixel_size_ang)}
-
-
-def _spectra(model: Model, k: int) -> pd.DataFrame:
-    """Return model_class_k; where nothing was measured the noise power is 0, as RELION writes it."""
-    columns = _shell_columns(model)
-    per_ang = columns["rlnResolution"]
-    sigma2 = np.asarray(model.sigma2_reference[k], dtype=np.float64)
-    columns |= {
-        "rlnAngstromResolution": np.concatenate([[NOT_ESTIMATED], 1.0 / per_ang[1:]]),
-        "rlnSsnrMap": np.asarray(model.data_vs_prior[k], dtype=np.float64),
-        "rlnGoldStandardFsc": np.zeros(len(per_ang)),
-        "rlnFourierCompleteness": np.asarray(model.fourier_coverage[k], dtype=np.float64),
-        "rlnReferenceSigma2": np.where(np.isfinite(sigma2), sigma2, 0.0),
-        "rlnReferenceTau2": np.asarray(model.tau2[k], dtype=np.float64),
-    }
-    if model.orientability is not None:
-        columns["rlnSpectralOrientabilityContribution"] = np.asarray(model.orientability[k], dtype=np.float64)
-    return pd.DataFrame(columns)
-
-
-def _noise_table(model: Model, optics: int) -> pd.DataFrame:
-    """Return the noise spectrum of an optics group; shells without a value are left out."""
-    noise = np.asarray(model.sigma2_noise[optics], dtype=np.float64)
-    table = pd.DataFrame(_shell_columns(model) | {"rlnSigma2Noise": noise})
-    return table[~(noise <= 0)]  # nan stays, and is refused by the writer
 
 
 def model_from_blocks(
@@ -284,8 +147,7 @@ def _read_noise(
         missing = int(np.flatnonzero(is_missing & is_used if is_used.any() else is_missing)[0]) + 1
         raise StarError(f"{where}: no noise spectrum of optics group {missing} (data_model_optics_group_{missing})")
     noise /= np.maximum(weights, 1)[:, None]
-    # RELION writes none for a group that no particle belongs to; what stands here then weighs nothing
-    noise[is_missing] = noise[~is_missing].mean(axis=0)
+    noise[is_missing] = noise[~is_missing].mean(axis=0)  # of a group without particles, for which RELION writes none
     return noise
 
 

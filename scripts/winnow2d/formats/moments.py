@@ -7,26 +7,29 @@ of the other.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import mrcfile
 import numpy as np
 
 from winnow2d.errors import ImageError
-from winnow2d.formats.mrc import read_stack_header, split_image_name, write_stack
+from winnow2d.formats.mrc import read_stack_header, split_image_name
+from winnow2d.formats.stack_writing import Bytes, stack_parts
 from winnow2d.records import Moments
 
 
-def write_first_moments(path: str | os.PathLike, moments: Moments) -> None:
-    """Write the first moments, 2 K sections."""
-    first = moments.first
-    write_stack(path, _interleaved(first.reshape(-1, *first.shape[-2:])), 1.0)
+def first_moment_parts(moments: Moments) -> Iterator[Bytes]:
+    """Yield the content of the file of the first moments, 2 K sections."""
+    first = moments.first.astype(np.complex64, copy=False)
+    return stack_parts(_centred(first.reshape(-1, *first.shape[-2:])).view(np.float32), 1.0)
 
 
-def write_second_moments(path: str | os.PathLike, moments: Moments) -> None:
-    """Write the second moments, K sections; as in RELION they are 1 + 1i before their first update, and then real."""
-    write_stack(path, _interleaved(moments.second + 1j * (moments.second == 1)), 1.0)
+def second_moment_parts(moments: Moments) -> Iterator[Bytes]:
+    """Yield that of the second moments, K sections; as in RELION 1 + 1i before their first update, then real."""
+    second = _centred(moments.second)
+    sections = np.empty((*second.shape, 2), np.float32)
+    sections[..., 0], sections[..., 1] = second, second == 1
+    return stack_parts(sections.reshape(*second.shape[:-1], -1), 1.0)
 
 
 def read_moments(first_names: Sequence[str], second_names: Sequence[str], n_classes: int, box_px: int) -> Moments:
@@ -66,9 +69,9 @@ def _read(names: Sequence[str], box_px: int) -> np.ndarray:
     return mrcfile.read(files[0]).reshape(found)[list(numbers)]
 
 
-def _interleaved(spectra: np.ndarray) -> np.ndarray:
-    centred = np.fft.fftshift(spectra, axes=-2)
-    return np.stack([centred.real, centred.imag], axis=-1).reshape(*centred.shape[:-1], -1)
+def _centred(spectra: np.ndarray) -> np.ndarray:
+    """Return half spectra with the row of frequency zero in the middle."""
+    return np.fft.fftshift(spectra, axes=-2)
 
 
 def _complex(sections: np.ndarray) -> np.ndarray:

@@ -11,22 +11,22 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mrcfile
 import numpy as np
-from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import data_dtype_from_header
 
 from winnow2d.errors import ImageError
-from winnow2d.formats.atomic import replaced
 from winnow2d.formats.open_stack import OpenStack
+from winnow2d.formats.stack_writing import write_stack
+
+__all__ = ["ParticleStack", "StackHeader", "read_stack_header", "split_image_name", "write_stack"]
 
 HEADER_BYTES = 1024
 OPEN_STACKS = 256  # files kept open per ParticleStack
-_LABEL = b"Winnow image stack"  # fixed: a time of day would make equal stacks differ
 _MODES = {0: "signed bytes", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
 _header_lock = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
@@ -186,10 +186,9 @@ class ParticleStack:
         indices = np.asarray(indices, dtype=np.int64)
         box = self.box_px if self._box_of_row is None or not len(indices) else int(self._box_of_row[indices[0]])
         images = np.empty((len(indices), box, box), dtype=np.float32)
-        file_index, numbers = self._file_index[indices], self._numbers[indices]
-        for file in np.unique(file_index):
-            rows = np.flatnonzero(file_index == file)
-            self._stack(int(file), box).read(numbers[rows], images, rows)
+        file_index, numbers = self._file_index[indices].tolist(), self._numbers[indices]
+        for file, run in _runs(file_index):
+            self._stack(file, box).read(numbers[run], images[run])
         return images
 
     def will_read(self, indices: Sequence[int] | np.ndarray) -> None:
@@ -201,9 +200,11 @@ class ParticleStack:
         if not hasattr(os, "posix_fadvise"):
             return
         file_index, numbers = self._file_index[indices], self._numbers[indices]
-        for file in np.unique(file_index):
+        order = np.lexsort((numbers, file_index))
+        sorted_numbers = numbers[order].tolist()
+        for file, run in _runs(file_index[order].tolist()):
             with contextlib.suppress(ImageError, OSError):
-                self._to_fetch_from(int(file)).fetch(numbers[file_index == file])
+                self._to_fetch_from(file).fetch(sorted_numbers[run])
 
     def _to_fetch_from(self, file: int) -> OpenStack:
         """Return a stack: the one held open, or one that is kept only while there is room."""
@@ -236,60 +237,17 @@ class ParticleStack:
                 self._open[file] = stack
                 while len(self._open) > OPEN_STACKS:
                     self._open.popitem(last=False)
-        header = stack.header
-        path = self.root / self.files[file]
-        _check_box(path, (header.box_y, header.box_x), header.box_x if box_px is None else box_px)
+        found, box = (stack.header.box_y, stack.header.box_x), stack.header.box_x if box_px is None else box_px
+        if found != (box, box):
+            path = self.root / self.files[file]
+            raise ImageError(f"{path}: images of {found[0]} x {found[1]} pixels, expected {box} x {box}")
         return stack
 
 
-def _check_box(path: Path, found: tuple[int, ...], box_px: int | None) -> None:
-    """Raise an ImageError if images are not square, or not as large as expected."""
-    if box_px is not None and found != (box_px, box_px):
-        raise ImageError(f"{path}: images of {found[0]} x {found[1]} pixels, expected {box_px} x {box_px}")
-
-
-def write_stack(path: str | os.PathLike, images: np.ndarray, pixel_size_ang: float) -> None:
-    """Write images as a float32 stack with RELION's header, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-        File name ending in .mrcs.
-    images : (n, y, x) array
-    pixel_size_ang : float
-        Stands in the header for x and y; sections are 1 A apart, as RELION writes it.
-
-    Raises
-    ------
-    ImageError
-        If there is no image, or a pixel is nan or infinite.
-    """
-    images = np.asarray(images)
-    if images.ndim != 3 or images.size == 0:
-        raise ImageError(f"{path}: expected images as (n, y, x), found shape {images.shape}")
-    pixels = np.ascontiguousarray(images, dtype="<f4")
-    lowest, highest = float(pixels.min()), float(pixels.max())
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise ImageError(f"{path}: the images hold nan or infinite pixels")
-    with replaced(path) as (temporary,), open(temporary, "wb") as file:
-        file.write(_stack_header(pixels, lowest, highest, pixel_size_ang).tobytes())
-        file.write(pixels.data)
-
-
-def _stack_header(pixels: np.ndarray, lowest: float, highest: float, pixel_size_ang: float) -> np.ndarray:
-    """Return the header RELION writes for a class stack (everything not set here is zero)."""
-    n_images, box_y, box_x = pixels.shape
-    header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
-    header["nx"], header["ny"], header["nz"], header["mode"] = box_x, box_y, n_images, 2
-    header["mx"], header["my"], header["mz"] = box_x, box_y, n_images
-    header["cella"] = (box_x * pixel_size_ang, box_y * pixel_size_ang, n_images * 1.0)
-    header["cellb"] = (90.0, 90.0, 90.0)
-    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
-    means = pixels.mean(axis=(1, 2), dtype=np.float64)
-    squares = np.array([np.mean((image.astype(np.float64) - means.mean()) ** 2) for image in pixels])
-    header["dmin"], header["dmax"], header["dmean"] = lowest, highest, means.mean()
-    header["rms"] = np.sqrt(squares.mean())
-    header["map"], header["machst"] = b"MAP ", (68, 65, 0, 0)
-    header["nlabl"] = 1
-    header["label"][0] = _LABEL
-    return header
+def _runs(values: list[int]) -> Iterator[tuple[int, slice]]:
+    """Yield each value and where it stands, once for every time that it comes up anew."""
+    begin = 0
+    for end in range(1, len(values) + 1):
+        if end == len(values) or values[end] != values[begin]:
+            yield values[begin], slice(begin, end)
+            begin = end

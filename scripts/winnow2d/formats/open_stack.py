@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,46 +36,49 @@ class OpenStack:
         if self._file >= 0:
             os.close(self._file)
 
-    def read(self, numbers: np.ndarray, images: np.ndarray, rows: np.ndarray) -> None:
-        """Read images by their numbers from 0 into rows of (n, y, x) float32; what is next to another comes with it."""
+    def read(self, numbers: np.ndarray, images: np.ndarray) -> None:
+        """Read images by their numbers from 0 into (n, y, x) float32, contiguous; neighbours come in one go."""
         header = self.header
-        if numbers.max() >= header.n_images:
-            raise ImageError(
-                f"{self._path}: image {int(numbers.max()) + 1} asked for, but the stack has {header.n_images}"
-            )
         if header.dtype == images.dtype:
-            self._fill(images, numbers, rows)
+            self._fill(images, numbers)
         else:
-            pixels = np.empty((len(numbers), header.box_y, header.box_x), header.dtype)
-            self._fill(pixels, numbers, np.arange(len(numbers)))
-            images[rows] = pixels
+            pixels = np.empty(images.shape, header.dtype)
+            self._fill(pixels, numbers)
+            images[:] = pixels
 
-    def _fill(self, images: np.ndarray, numbers: np.ndarray, rows: np.ndarray) -> None:
-        """Read images into rows of an array of the stack's own dtype."""
-        pixels, size, begin = images.reshape(-1).view(np.uint8).data, self._image_bytes, self.header.offset_bytes
-        for number, row, n in _runs(numbers, rows):
-            first, last = row * size, (row + n) * size
-            while first < last:
-                try:
-                    n_bytes = os.preadv(self._file, [pixels[first:last]], begin + number * size + first - row * size)
-                except OSError as error:
-                    raise ImageError(f"{self._path}: cannot be read ({error.strerror})") from None
-                if not n_bytes:
-                    raise ImageError(f"{self._path}: ends before image {number + n}; it was longer when opened")
-                first += n_bytes
+    def _fill(self, images: np.ndarray, numbers: np.ndarray) -> None:
+        """Read images into an array of the stack's own dtype."""
+        wanted, n_images = numbers.tolist(), self.header.n_images
+        if max(wanted) >= n_images:
+            raise ImageError(f"{self._path}: image {max(wanted) + 1} asked for, but the stack has {n_images}")
+        pixels, begin = images.reshape(-1).view(np.uint8).data, 0
+        for end in range(1, len(wanted) + 1):
+            if end == len(wanted) or wanted[end] != wanted[end - 1] + 1:
+                self._read_run(pixels[begin * self._image_bytes : end * self._image_bytes], wanted[begin])
+                begin = end
 
-    def fetch(self, numbers: np.ndarray) -> None:
-        """Ask the system to bring images, and what lies in small gaps between them, into its cache; do not wait."""
-        size, numbers = self._image_bytes, np.sort(numbers)
-        borders = np.flatnonzero(np.diff(numbers) > 1 + GAP_BYTES // size)
-        firsts, lasts = numbers[[0, *(borders + 1)]].tolist(), numbers[[*borders, -1]].tolist()
-        for first, last in zip(firsts, lasts, strict=True):
-            offset, length = self.header.offset_bytes + first * size, (last + 1 - first) * size
-            os.posix_fadvise(self._file, offset, length, os.POSIX_FADV_WILLNEED)
+    def _read_run(self, pixels: memoryview, number: int) -> None:
+        """Read bytes from an image on."""
+        offset = self.header.offset_bytes + number * self._image_bytes
+        while pixels:
+            try:
+                n_bytes = os.preadv(self._file, (pixels,), offset)
+            except OSError as error:
+                raise ImageError(f"{self._path}: cannot be read ({error.strerror})") from None
+            if not n_bytes:
+                image = (offset - self.header.offset_bytes) // self._image_bytes + 1
+                raise ImageError(f"{self._path}: ends before image {image}; it was longer when opened")
+            pixels, offset = pixels[n_bytes:], offset + n_bytes
 
+    def fetch(self, numbers: list[int]) -> None:
+        """Ask the system to bring images, and what lies in small gaps between them, into its cache; do not wait.
 
-def _runs(numbers: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Yield first number, first row and length of every run in which both go up by one."""
-    starts = [0, *(np.flatnonzero((np.diff(numbers) != 1) | (np.diff(rows) != 1)) + 1).tolist()]
-    lengths = np.diff([*starts, len(numbers)]).tolist()
-    yield from zip(numbers[starts].tolist(), rows[starts].tolist(), lengths, strict=True)
+        Numbers from 0, ascending.
+        """
+        size, first = self._image_bytes, numbers[0]
+        for place, number in enumerate(numbers, start=1):
+            following = numbers[place] if place < len(numbers) else number
+            if following == number or (following - number - 1) * size > GAP_BYTES:
+                offset, length = self.header.offset_bytes + first * size, (number + 1 - first) * size
+                os.posix_fadvise(self._file, offset, length, os.POSIX_FADV_WILLNEED)
+                first = following

@@ -18,7 +18,7 @@ from winnow2d.errors import StarError
 from winnow2d.formats import labels
 from winnow2d.formats.legacy import table_without_optics
 from winnow2d.formats.optics_table import CTF_OF_OPTICS, column_reader, optics_groups
-from winnow2d.formats.star import number_column, read_star, write_star
+from winnow2d.formats.star import read_star, write_star
 from winnow2d.records import OpticsGroup, Particles
 
 logger = logging.getLogger(__name__)
@@ -209,44 +209,3 @@ def _check_overrides(frame: pd.DataFrame, group: np.ndarray, optics: list[Optics
                 f"table data_particles row {row + 1}: {label} is {values[row]:g}, but its optics group has "
                 f"{expected[row]:g}; give such particles an optics group of their own"
             )
-
-
-def table_with_assignments(table: ParticleTable, particles: Particles, number: int) -> ParticleTable:
-    """Return the table with the columns a classification defines, exactly; all other cells are kept verbatim.
-
-    Parameters
-    ----------
-    table : ParticleTable
-        The particles in the order of `particles`.
-    particles : Particles
-    number : int
-        Number of the iteration; results per particle are written from iteration 1 on.
-
-    Raises
-    ------
-    StarError
-        If the table has another number of rows, or a value is nan or infinite.
-    """
-    if len(table.particles) != len(particles):
-        raise StarError(
-            f"{len(table.particles)} rows in data_particles, but {len(particles)} particles were classified"
-        )
-    frame = table.particles.copy()
-    for label in (labels.ANGLE_ROT, labels.ANGLE_TILT):
-        if label not in frame.columns:
-            frame[label] = pd.Series(["0.000000"] * len(frame), dtype=object)
-    columns = {
-        labels.GROUP_NUMBER: number_column(particles.group_index + 1),
-        labels.ANGLE_PSI: number_column(particles.psi_deg),
-        labels.ORIGIN_X: number_column(particles.offset_ang[:, 0]),
-        labels.ORIGIN_Y: number_column(particles.offset_ang[:, 1]),
-        labels.CLASS_NUMBER: number_column(particles.class_index + 1),
-        labels.NORM_CORRECTION: number_column(particles.norm_correction),
-    }
-    if number > 0:
-        columns[labels.LOG_LIKELIHOOD] = number_column(particles.log_likelihood)
-        columns[labels.MAX_PROBABILITY] = number_column(particles.max_probability)
-        columns[labels.N_SIGNIFICANT] = number_column(particles.n_significant)
-    for label, cells in columns.items():
-        frame[label] = pd.Series(cells, dtype=object, index=frame.index)
-    return ParticleTable(table.optics, frame)

@@ -7,6 +7,7 @@ row, whoever wrote it, is kept as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,33 +16,14 @@ import pandas as pd
 
 from winnow2d.errors import JobError
 from winnow2d.formats.jobs import split_job_name
+from winnow2d.formats.node_kinds import NODE_KINDS, NODE_LABELS, NODE_NUMBERS, NodeKind
 from winnow2d.formats.star import read_star, write_star
+
+__all__ = ["COUNTER_FLOOR", "NODE_KINDS", "PIPELINE", "NodeKind", "Pipeline", "read_pipeline", "write_pipeline"]
 
 PIPELINE = "default_pipeline.star"
 COUNTER_FLOOR = 1001  # jobs made in RELION are numbered from here, so they never take our numbers
 
-
-@dataclass(frozen=True)
-class NodeKind:
-    """What RELION calls a kind of file: label in 5.x, number in 3.1."""
-
-    label: str
-    number: int
-
-    @property
-    def folders(self) -> tuple[str, str]:
-        """Names of its folders below .Nodes, in 4 and 5 and in 3.1."""
-        return self.label.split(".")[0], str(self.number)
-
-
-NODE_KINDS = {
-    "particles": NodeKind("ParticleGroupMetadata.star.relion", 3),
-    "class2d_data": NodeKind("ParticleGroupMetadata.star.relion.class2d", 3),
-    "class2d_optimiser": NodeKind("OptimiserData.star.relion.class2d", 9),
-    "class_averages": NodeKind("Image2DGroupMetadata.star.relion.classaverages", 5),
-    "micrographs": NodeKind("MicrographGroupMetadata.star.relion", 1),
-    "coordinates": NodeKind("MicrographCoordsGroup.star.relion", 2),
-}
 
 STATUS_NUMBERS = {"Running": 0, "Scheduled": 1, "Succeeded": 2, "Failed": 3, "Aborted": 4}
 _PROCESS_NUMBERS = {
@@ -50,29 +32,6 @@ _PROCESS_NUMBERS = {
     "postprocess": 15, "localres": 16, "initialmodel": 18, "multibody": 19, "polish": 20, "ctfrefine": 21,
     "external": 99,
 }  # fmt: skip
-# Beginnings of node labels of 5.x and 4.0, the longer ones first, with RELION 3.1's number.
-_NODE_NUMBERS = {
-    "DensityMap.mrc.halfmap": 10,
-    "ProcessData.star.relion.optimiser": 9,
-    "MicrographMovieGroupMetadata": 0, "MicrographMoviesData": 0,
-    "MicrographGroupMetadata": 1, "MicrographsData": 1,
-    "MicrographCoordsGroup": 2, "MicrographsCoords": 2,
-    "ParticleGroupMetadata": 3, "ParticlesData": 3,
-    "Image2DGroupMetadata": 5, "ImagesData": 5,
-    "DensityMap": 6, "Mask3D": 7, "OptimiserData": 9, "LogFile": 13,
-}  # fmt: skip
-_NODE_LABELS = {
-    0: "MicrographMovieGroupMetadata.star.relion",
-    1: "MicrographGroupMetadata.star.relion",
-    2: "MicrographCoordsGroup.star.relion",
-    3: "ParticleGroupMetadata.star.relion",
-    5: "Image2DGroupMetadata.star.relion.classaverages",
-    6: "DensityMap.mrc",
-    7: "Mask3D.mrc",
-    9: "OptimiserData.star.relion.class2d",
-    10: "DensityMap.mrc.halfmap",
-    13: "LogFile.pdf.relion",
-}
 _OTHER, _OTHER_LABEL = 99, "Other.relion"  # for what only the other RELION has a number or a label for
 
 Row = dict[str, str]
@@ -107,9 +66,9 @@ class Pipeline:
         """The number of the next job RELION makes."""
         return int(self.general["rlnPipeLineJobCounter"])
 
-    def raise_counter(self) -> None:
-        """Set the job counter to the floor at least, and above every job there is."""
-        jobs = [split_job_name(row[_PROCESS]) for row in self.processes]
+    def raise_counter(self, folders: Iterable[str] = ()) -> None:
+        """Set the job counter to the floor at least, and above every job there is, also of those in `folders` alone."""
+        jobs = [split_job_name(name) for name in (*(row[_PROCESS] for row in self.processes), *folders)]
         highest = max((job[1] for job in jobs if job), default=0)
         self.general["rlnPipeLineJobCounter"] = str(max(self.counter, COUNTER_FLOOR, highest + 1))
 
@@ -215,7 +174,7 @@ def read_pipeline(path: Path) -> Pipeline:
     if not len(general) or not str(general.iloc[0].get("rlnPipeLineJobCounter", "")).isdigit():
         raise JobError(f"{path}: no rlnPipeLineJobCounter in data_pipeline_general; this is not a RELION pipeline file")
     processes, nodes, inputs, outputs = [_rows(tables.pop(name, pd.DataFrame())) for name in _COLUMNS]
-    _fill_processes(processes)
+    _fill_processes(processes, path.parent)
     _fill_nodes(nodes)
     head = {str(label): value for label, value in general.iloc[0].items()}
     return Pipeline(head, processes, nodes, inputs, outputs, tables)
@@ -233,7 +192,16 @@ def _fill(rows: Iterable[Row], label: str, translate: Callable[[Row], str]) -> N
             row[label] = translate(row)
 
 
-def _fill_processes(rows: list[Row]) -> None:
+def _label_in_job_star(path: Path) -> str:
+    """Return the label a job.star has for its type, which says more than RELION 3.1's number; empty without one."""
+    try:
+        found = re.search(r"(?m)^_rlnJobTypeLabel\s+(\S+)", path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return found[1] if found else ""
+
+
+def _fill_processes(rows: list[Row], project: Path) -> None:
     """Add what the other RELION wants to know of each job."""
     label_of_type = {str(number): f"relion.{name}" for name, number in _PROCESS_NUMBERS.items()}
     label_of_status = {str(number): name for name, number in STATUS_NUMBERS.items()}
@@ -246,7 +214,13 @@ def _fill_processes(rows: list[Row]) -> None:
         return str(_PROCESS_NUMBERS.get(name, _PROCESS_NUMBERS.get(folder(row), _OTHER)))
 
     _fill(rows, _ALIAS, lambda row: "None")
-    _fill(rows, _TYPE_LABEL, lambda row: label_of_type.get(row.get(_TYPE, ""), f"relion.{folder(row)}"))
+
+    def label(row: Row) -> str:
+        by_number = label_of_type.get(row.get(_TYPE, ""), f"relion.{folder(row)}")
+        said = _label_in_job_star(project / row[_PROCESS] / "job.star")
+        return said if said.startswith(f"{by_number}.") else by_number
+
+    _fill(rows, _TYPE_LABEL, label)
     _fill(rows, _TYPE, number)
     _fill(rows, _STATUS_LABEL, lambda row: label_of_status.get(row.get(_STATUS, ""), "Succeeded"))
     _fill(rows, _STATUS, lambda row: str(STATUS_NUMBERS.get(row[_STATUS_LABEL], STATUS_NUMBERS["Succeeded"])))
@@ -256,11 +230,11 @@ def _fill_nodes(rows: list[Row]) -> None:
     """Add what the other RELION wants to know of each file."""
 
     def number(row: Row) -> str:
-        return str(next((n for start, n in _NODE_NUMBERS.items() if row[_NODE_LABEL].startswith(start)), _OTHER))
+        return str(next((n for start, n in NODE_NUMBERS.items() if row[_NODE_LABEL].startswith(start)), _OTHER))
 
     for row in rows:
         if row.get(_NODE_LABEL, "") == "" and row.get(_NODE_TYPE, "").lstrip("-").isdigit():
-            row[_NODE_LABEL] = _NODE_LABELS.get(int(row[_NODE_TYPE]), _OTHER_LABEL)
+            row[_NODE_LABEL] = NODE_LABELS.get(int(row[_NODE_TYPE]), _OTHER_LABEL)
         row.setdefault(_NODE_LABEL, _OTHER_LABEL)
     _fill(rows, _NODE_DEPTH, lambda row: "1")
     _fill(rows, _NODE_TYPE, number)

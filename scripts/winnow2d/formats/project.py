@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from winnow2d.errors import JobError
+from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats.jobs import is_ours, split_job_name
 from winnow2d.formats.pipeline_star import PIPELINE, NodeKind, Pipeline, read_pipeline, write_pipeline
-from winnow2d.formats.project_lock import pipeline_lock
+from winnow2d.formats.project_lock import is_locked, pipeline_lock
 
+_PATIENCE_S = 20.0  # for a lock to go before the graph is read all the same
+_STEP_S = 0.05
 _CHANGED = ".pipeline_has_changed"  # by this file RELION's window learns that it must read again
 _FORBIDDEN_IN_ALIAS = re.compile(r"""[*?()/"\\|#<>&%{}$]""")
 
@@ -39,7 +42,7 @@ def changed_pipeline(project: Path) -> Iterator[Pipeline]:
     with pipeline_lock(project):
         pipeline = read_pipeline(project / PIPELINE)
         yield pipeline
-        pipeline.raise_counter()
+        pipeline.raise_counter(path.relative_to(project).as_posix() for path in project.glob("*/job[0-9]*"))
         write_pipeline(project / PIPELINE, pipeline)
     (project / _CHANGED).touch()
 
@@ -80,7 +83,42 @@ def set_status(project: Path, name: str, status: str) -> None:
 
 def running_jobs(project: Path) -> list[str]:
     """Return the names of the jobs the project says are running."""
-    return read_pipeline(project / PIPELINE).running()
+    return read_project(project).running()
+
+
+def read_project(project: Path) -> Pipeline:
+    """Return the graph as it is between two changes, without the lock.
+
+    RELION writes the file in place, so whoever reads it without the lock must see that nobody holds it meanwhile.
+
+    Raises
+    ------
+    StarError, JobError
+        The file is there and is no pipeline file.
+    """
+    path, deadline = project / PIPELINE, time.monotonic() + _PATIENCE_S
+    while True:
+        is_last = time.monotonic() > deadline  # that lock is of a program that died
+        before, fault, pipeline = _version(path), None, Pipeline()
+        if is_last or not is_locked(project):
+            try:
+                pipeline = read_pipeline(path)
+            except WinnowError as error:
+                fault = error
+            if is_last or (before == _version(path) and not is_locked(project)):
+                if fault:
+                    raise fault
+                return pipeline
+        time.sleep(_STEP_S)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever a file is written."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def write_job_pipeline(path: Path, entry: JobEntry) -> None:

@@ -63,6 +63,12 @@ def pipeline_lock(project: Path, patience_s: float = _PATIENCE_S) -> Iterator[No
         _remove(lock)
 
 
+def is_locked(project: Path) -> bool:
+    """Return whether a program changes the project's graph just now; a lock left by a dead process of ours is none."""
+    lock = project / LOCK
+    return lock.is_dir() and not _is_left_behind(lock)
+
+
 def _try_lock(lock: Path) -> bool:
     try:
         lock.mkdir()

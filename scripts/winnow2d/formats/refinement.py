@@ -4,36 +4,98 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from winnow2d import __version__
-from winnow2d.errors import StarError
-from winnow2d.formats.atomic import replaced
+from winnow2d.errors import StarError, problems_of
+from winnow2d.formats.assigned_rows import AssignedRows
+from winnow2d.formats.atomic import Behind, replaced
 from winnow2d.formats.cells import number_of, text_of
-from winnow2d.formats.model_star import MOMENT_FILES, model_blocks, model_from_blocks
-from winnow2d.formats.moments import read_moments, write_first_moments, write_second_moments
-from winnow2d.formats.mrc import ParticleStack, split_image_name, write_stack
+from winnow2d.formats.model_star import MOMENT_FILES, model_from_blocks
+from winnow2d.formats.model_writing import model_blocks
+from winnow2d.formats.moments import first_moment_parts, read_moments, second_moment_parts
+from winnow2d.formats.mrc import ParticleStack, split_image_name
 from winnow2d.formats.named_files import find_named, image_from_here
 from winnow2d.formats.optimiser_star import TABLE, changes_from_table, gradient_state, optimiser_blocks
 from winnow2d.formats.particles import (
     ParticleTable,
     particles_from_table,
     read_particle_table,
-    table_with_assignments,
-    write_particle_table,
 )
 from winnow2d.formats.sampling_star import sampling_blocks, sampling_from_blocks
-from winnow2d.formats.star import read_star, write_star
+from winnow2d.formats.stack_writing import Bytes, stack_parts
+from winnow2d.formats.star import read_star
+from winnow2d.formats.star_writing import Blocks, star_parts
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration, Model, Moments, Sampling
 
 ITERATION_FILES = (
     "optimiser.star", "sampling.star", "model.star", "data.star", "classes.mrcs", "1moment.mrcs", "2moment.mrcs",
 )  # fmt: skip
+
+
+class IterationWriter:
+    """Writes the files of a job's iterations, all of one or none: classes, data, model, sampling, the optimiser last.
+
+    Parameters
+    ----------
+    table : ParticleTable
+        The particles in the order of the iterations' particles, sorted by micrograph; columns that
+        classification does not define are kept verbatim.
+    options, own : options of the job
+    command : str
+        Stands as a comment in the optimiser file.
+    """
+
+    def __init__(self, table: ParticleTable, options: Class2DOptions, own: OwnOptions, command: str):
+        self._optics, self._rows = table.optics, AssignedRows(table.particles)
+        self._options, self._own = options, own
+        self._comments = (f"Winnow optimiser; version {__version__}", f"{' '.join(command.split())} ")
+
+    def write(self, stem: str, iteration: Iteration, behind: Behind | None = None) -> None:
+        """Write the files of an iteration, at the latest when `behind` ends; the iteration may change after this.
+
+        Parameters
+        ----------
+        stem : str
+            Relative to the project, such as Class2D/job011/run.
+        iteration : Iteration
+            Iteration 0 has no sampling file, as in RELION.
+
+        Raises
+        ------
+        StarError, ImageError
+            A number is nan or infinite, or sizes disagree. No file of the iteration is changed then.
+        """
+        parts = self._parts(stem, iteration)
+        with replaced(*parts, behind=behind) as temporaries:
+            for (path, content), temporary in zip(parts.items(), temporaries, strict=True):
+                with open(temporary, "wb") as file, problems_of(path):
+                    file.writelines(content)
+
+    def _parts(self, stem: str, iteration: Iteration) -> dict[str, Iterable[Bytes]]:
+        """Return the content of each file of an iteration, in the order in which they appear."""
+        named, model, moments = f"{stem}_it{iteration.number:03d}", iteration.model, iteration.moments
+        pixel_size = model.pixel_size_ang
+        parts: dict[str, Iterable[Bytes]] = {}
+        if moments is not None:
+            parts[f"{named}_1moment.mrcs"] = first_moment_parts(moments)
+            parts[f"{named}_2moment.mrcs"] = second_moment_parts(moments)
+        data: Blocks = {"optics": self._optics, "particles": self._rows.at(iteration.particles, iteration.number)}
+        parts[f"{named}_classes.mrcs"] = stack_parts(model.references, pixel_size)
+        parts[f"{named}_data.star"] = star_parts(data)
+        parts[f"{named}_model.star"] = star_parts(model_blocks(iteration, f"{named}_classes.mrcs"))
+        if iteration.number > 0:
+            parts[f"{named}_sampling.star"] = star_parts(sampling_blocks(iteration.sampling))
+        if model.unmasked_references is not None:
+            parts[f"{stem}_unmasked_classes.mrcs"] = stack_parts(model.unmasked_references, pixel_size)
+        optimiser = optimiser_blocks(stem, iteration, self._options, self._own)
+        parts[f"{named}_optimiser.star"] = star_parts(optimiser, self._comments)
+        return parts
 
 
 def write_iteration(
@@ -44,55 +106,8 @@ def write_iteration(
     own: OwnOptions,
     command: str,
 ) -> None:
-    """Write the files of an iteration, all or none: classes, data, model, sampling, and the optimiser last.
-
-    Parameters
-    ----------
-    stem : str
-        Relative to the project, such as Class2D/job011/run.
-    iteration : Iteration
-        Iteration 0 has no sampling file, as in RELION.
-    table : ParticleTable
-        The particles in the order of `iteration.particles`, sorted by micrograph; columns that
-        classification does not define are kept verbatim.
-    options, own : options of the job
-    command : str
-        Stands as a comment in the optimiser file.
-
-    Raises
-    ------
-    StarError, ImageError
-        A number is nan or infinite, or sizes disagree. No file of the iteration is changed then.
-    """
-    named, model = f"{stem}_it{iteration.number:03d}", iteration.model
-    data = table_with_assignments(table, iteration.particles, iteration.number)
-    comments = (f"Winnow optimiser; version {__version__}", f"{' '.join(command.split())} ")
-    writers: dict[str, Callable[[Path], None]] = {
-        f"{named}_classes.mrcs": lambda path: write_stack(path, model.references, model.pixel_size_ang),
-        f"{named}_data.star": lambda path: write_particle_table(path, data),
-        f"{named}_model.star": lambda path: write_star(path, model_blocks(iteration, f"{named}_classes.mrcs")),
-        f"{named}_sampling.star": lambda path: write_star(path, sampling_blocks(iteration.sampling)),
-        f"{stem}_unmasked_classes.mrcs": lambda path: write_stack(
-            path, np.asarray(model.unmasked_references), model.pixel_size_ang
-        ),
-        f"{named}_optimiser.star": lambda path: write_star(
-            path, optimiser_blocks(stem, iteration, options, own), comments=comments
-        ),
-    }
-    if iteration.moments is not None:
-        moments = iteration.moments
-        first = {
-            f"{named}_1moment.mrcs": lambda path: write_first_moments(path, moments),
-            f"{named}_2moment.mrcs": lambda path: write_second_moments(path, moments),
-        }
-        writers = first | writers  # before the optimiser, which is the last
-    if iteration.number == 0:
-        del writers[f"{named}_sampling.star"]
-    if model.unmasked_references is None:
-        del writers[f"{stem}_unmasked_classes.mrcs"]
-    with replaced(*writers) as temporaries:
-        for write, temporary in zip(writers.values(), temporaries, strict=True):
-            write(temporary)
+    """Write the files of one iteration; see `IterationWriter`."""
+    IterationWriter(table, options, own, command).write(stem, iteration)
 
 
 def remove_iteration(stem: str, number: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
-from winnow2d.formats.cells import number_of
+from winnow2d.formats.cells import number_of, numbers_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.particles import ParticleTable, write_particle_table
 from winnow2d.formats.star import number_column, read_star, write_star
@@ -60,7 +60,7 @@ def class_indices(table: ParticleTable, k: int) -> np.ndarray:
     """Return the class of each particle, (n,) int64, 0-based; -1 where none was ever assigned."""
     if "rlnClassNumber" not in table.particles:
         raise StarError("data_particles has no column rlnClassNumber: it is not the result of a classification.")
-    index = table.particles["rlnClassNumber"].astype(np.int64).to_numpy() - 1
+    index = numbers_of(table.particles, "rlnClassNumber", where="data_particles").astype(np.int64) - 1
     if len(index) and (index.max() >= k or index.min() < -1):
         row = int(np.flatnonzero((index >= k) | (index < -1))[0])
         found = index[row] + 1
@@ -71,7 +71,7 @@ def class_indices(table: ParticleTable, k: int) -> np.ndarray:
 def classified_particles(table: ParticleTable, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return image name, class (0-based, -1 for none) and largest posterior of each particle."""
     probability = table.particles.get("rlnMaxValueProbDistribution")
-    values = np.zeros(len(table.particles)) if probability is None else probability.astype(np.float64).to_numpy()
+    values = np.zeros(len(table.particles)) if probability is None else _known_numbers(probability)
     return list(table.particles["rlnImageName"]), class_indices(table, k), values
 
 
@@ -186,10 +186,10 @@ def read_group_scales(model_path: str | Path) -> np.ndarray:
     if "model_groups" not in blocks:
         raise StarError(f"{model_path}: no table model_groups. Regroup with the run_itNNN_model.star of the class job.")
     groups = blocks["model_groups"]
-    numbers = groups["rlnGroupNumber"].astype(np.int64).to_numpy()
+    numbers = numbers_of(groups, "rlnGroupNumber", where=f"{model_path}: model_groups")
     if not np.array_equal(numbers, np.arange(1, len(groups) + 1)):
         raise StarError(f"{model_path}: model_groups: rlnGroupNumber must run from 1 to {len(groups)} in row order.")
-    return groups["rlnGroupScaleCorrection"].astype(np.float64).to_numpy()
+    return numbers_of(groups, "rlnGroupScaleCorrection", where=f"{model_path}: model_groups")
 
 
 def group_and_optics(table: ParticleTable) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +203,8 @@ def group_and_optics(table: ParticleTable) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.flatnonzero(optics.isna())[0])
         found = table.particles["rlnOpticsGroup"].iloc[row]
         raise StarError(f"data_particles row {row + 1}: rlnOpticsGroup {found} is not in data_optics.")
-    return table.particles["rlnGroupNumber"].astype(np.int64).to_numpy() - 1, optics.to_numpy(dtype=np.int64)
+    groups = numbers_of(table.particles, "rlnGroupNumber", where="data_particles").astype(np.int64)
+    return groups - 1, optics.to_numpy(dtype=np.int64)
 
 
 def with_groups(table: ParticleTable, names: Sequence[str], numbers: np.ndarray) -> ParticleTable:
@@ -216,6 +217,12 @@ def micrograph_names(table: ParticleTable) -> list[str] | None:
     """Return the micrograph of each particle, or None without that column."""
     names = table.particles.get("rlnMicrographName")
     return None if names is None else list(names)
+
+
+def _known_numbers(column: pd.Series) -> np.ndarray:
+    """Return text cells as float64, 0 where they are no finite number, as RELION reads them."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _finite(column: pd.Series) -> list[str]:

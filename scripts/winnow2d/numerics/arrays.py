@@ -97,6 +97,17 @@ class Device:
             free, total = cupy.cuda.runtime.memGetInfo()
         return f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of the memory of GPU {self.number} are free"
 
+    def spare_bytes(self) -> int:
+        """Return how much memory images may be kept in: half of what is free on a GPU, on the host none.
+
+        On the host the system keeps files as far as there is memory.
+        """
+        if self.xp is np:
+            return 0
+        with self.in_use():
+            cupy.get_default_memory_pool().free_all_blocks()
+            return int(cupy.cuda.runtime.memGetInfo()[0]) // 2
+
 
 def devices_of(device: str, n_gpus: int = 1) -> list[Device]:
     """Return the devices that share the work for `cpu`, `gpu` or `auto`: the host, or the first `n_gpus` GPUs.

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite import ir
+from numba.extending import intrinsic
 
 # What is compiled holds parts of other files, but numba looks only at a function's own: so each state of the
 # folder has a cache of its own. Beside the sources, or in the user's cache if these are not to be written.
@@ -68,9 +70,13 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(inline="always", fastmath=_FREE, **_OPTIONS)(function)
 
 
-def without_nan(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a compiled function that is never given a NaN: only then are maxima vectorised.
+@intrinsic
+def larger(context, one, other):
+    """Return the larger of two floating-point numbers, neither of them a NaN: such maxima are vectorised."""
 
-    It is compiled for itself, so it must hold nothing that rounding could tell apart.
-    """
-    return numba.njit(cache=_CACHE is not None, fastmath=_FREE | {"nnan"}, **_OPTIONS)(function)
+    def generate(context, builder, signature, arguments):
+        kind = arguments[0].type
+        function = builder.module.declare_intrinsic("llvm.maxnum", [kind], ir.FunctionType(kind, [kind, kind]))
+        return builder.call(function, arguments, fastmath=("nnan", "nsz", "reassoc"))
+
+    return one(one, one), generate

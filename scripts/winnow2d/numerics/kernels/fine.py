@@ -9,24 +9,33 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled, inlined
-from .significance import exponential, significant_weight
+from .significance import exponential, grown, significant_weight
+
+_REGISTERS = 32  # pixels that a loop takes at a time: what is left over costs as much again
 
 
 @inlined
-def _shift_rows(y_re, y_im, phase_re, phase_im, t, n_px, row_re, row_im):
+def _padded_px(n_px, n_given):
+    """Return how many pixels loops run over: whole registers where images are as long, zeros beyond n_px."""
+    return min(-(-n_px // _REGISTERS) * _REGISTERS, n_given)
+
+
+@inlined
+def _shift_rows(y_re, y_im, phase_re, phase_im, t, row_re, row_im):
     for j in range(4 * t, 4 * t + 4):
-        for p in range(n_px):
-            row_re[j, p] = y_re[p] * phase_re[j, p] - y_im[p] * phase_im[j, p]
-            row_im[j, p] = y_re[p] * phase_im[j, p] + y_im[p] * phase_re[j, p]
+        a, b, cos, sin = row_re[j], row_im[j], phase_re[j], phase_im[j]
+        for p in range(len(y_re)):
+            a[p] = y_re[p] * cos[p] - y_im[p] * sin[p]
+            b[p] = y_re[p] * sin[p] + y_im[p] * cos[p]
 
 
 @inlined
-def _products(a, b, row, n_px, out):
+def _products(a, b, row, out):
     """Write out[0, j] = sum(a * row[j]) and out[1, j] = sum(b * row[j]) for four rows, two angles at a time."""
     s0 = s1 = s2 = s3 = a.dtype.type(0)
     u0 = u1 = u2 = u3 = a.dtype.type(0)
     r0, r1, r2, r3 = row[0], row[1], row[2], row[3]
-    for p in range(n_px):
+    for p in range(len(r0)):
         s0 += a[p] * r0[p]
         s1 += a[p] * r1[p]
         s2 += a[p] * r2[p]
@@ -40,49 +49,54 @@ def _products(a, b, row, n_px, out):
 
 
 @inlined
-def _half_power(weight, a_re, a_im, n_px):
+def _half_power(weight, a_re, a_im):
     total = weight.dtype.type(0)
-    for p in range(n_px):
+    for p in range(len(weight)):
         total += weight[p] * (a_re[p] * a_re[p] + a_im[p] * a_im[p])
     return total * weight.dtype.type(0.5)
 
 
 @inlined
-def _score(ids, shape, y_re, y_im, power, refs, phases, n_px, scale, log_prior, scratch, out):
+def _score(ids, shape, image, refs, phases, scale, log_prior, scratch, out):
     """Write the log weights of all children of the coarse poses `ids`, group by group; return (groups, poses)."""
     n_h, n_t = shape
     a_re, a_im = refs
+    y_re, y_im, power = image
     group_k, group_f, group_turn, group_start, shift, value = out
-    row_re, row_im, is_shifted, turns, real, imaginary = scratch
+    row_re, row_im, is_shifted, turns, seen, real, imaginary = scratch
     is_shifted[:] = False
     n_groups, n_poses, i = 0, 0, 0
     while i < len(ids):
         kh = ids[i] // (2 * n_t)
-        k, h = kh // n_h, kh % n_h
-        turns[:] = 0
-        while i < len(ids) and ids[i] // (2 * n_t) == kh:
-            turns[(ids[i] // 2) % n_t] |= 1 + ids[i] % 2
+        k, h, n_seen = kh // n_h, kh % n_h, 0
+        while i < len(ids) and ids[i] // (2 * n_t) == kh:  # ascending: a shift's turns follow one another
+            t = (ids[i] // 2) % n_t
+            if n_seen == 0 or seen[n_seen - 1] != t:
+                seen[n_seen], turns[n_seen] = t, 0
+                n_seen += 1
+            turns[n_seen - 1] |= 1 + ids[i] % 2
             i += 1
-        for t in range(n_t):
-            if turns[t]:
-                part = slice(4 * t, 4 * t + 4)
-                if not is_shifted[t]:
-                    _shift_rows(y_re, y_im, phases[0], phases[1], t, n_px, row_re, row_im)
-                    is_shifted[t] = True
-                _products(a_re[k, 2 * h], a_re[k, 2 * h + 1], row_re[part], n_px, real[t])
-                _products(a_im[k, 2 * h], a_im[k, 2 * h + 1], row_im[part], n_px, imaginary[t])
+        for e in range(n_seen):
+            t = seen[e]
+            part = slice(4 * t, 4 * t + 4)
+            if not is_shifted[t]:
+                _shift_rows(y_re, y_im, phases[0], phases[1], t, row_re, row_im)
+                is_shifted[t] = True
+            _products(a_re[k, 2 * h], a_re[k, 2 * h + 1], row_re[part], real[e])
+            _products(a_im[k, 2 * h], a_im[k, 2 * h + 1], row_im[part], imaginary[e])
         for a in range(2):
             f = 2 * h + a
-            offset = np.float64(scale * scale * _half_power(power, a_re[k, f], a_im[k, f], n_px))
+            offset = np.float64(scale * scale * _half_power(power, a_re[k, f], a_im[k, f]))
             for turn in range(2):
                 start = n_poses
                 sign = scale if turn == 0 else -scale
-                for t in range(n_t):
-                    if turns[t] & (1 + turn):
+                for e in range(n_seen):
+                    if turns[e] & (1 + turn):
+                        t = seen[e]
                         for j in range(4):
                             shift[n_poses] = 4 * t + j
                             value[n_poses] = (
-                                np.float64(scale * real[t, a, j] + sign * imaginary[t, a, j]) - offset + log_prior[k, t]
+                                np.float64(scale * real[e, a, j] + sign * imaginary[e, a, j]) - offset + log_prior[k, t]
                             )
                             n_poses += 1
                 if n_poses > start:
@@ -107,15 +121,6 @@ def _normalise(value, weights, n, log_span):
         weights[i] = exponential(value[i])
         total += weights[i]
     return best, top, total
-
-
-@inlined
-def _grown(array, needed):
-    if needed <= len(array):
-        return array
-    larger = np.empty(max(needed, 2 * len(array)), array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 @inlined
@@ -162,21 +167,23 @@ def _place(best, n_groups, found, pose):
 
 @inlined
 def _scratch(shape, n_k, n_px, real):
-    """Return work space: shifted images and products; found groups, without shift and value."""
+    """Return work space: shifted images and products; an image; found groups, without shift and value."""
     n_h, n_t = shape
     rows = (np.empty((4 * n_t, n_px), real.dtype), np.empty((4 * n_t, n_px), real.dtype))
+    image = (np.zeros(n_px, real.dtype), np.zeros(n_px, real.dtype), np.zeros(n_px, real.dtype))
     products = (np.empty((n_t, 2, 4), real.dtype), np.empty((n_t, 2, 4), real.dtype))
     n = 4 * n_k * n_h
     groups = (np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n + 1, np.int64))
-    return (*rows, np.zeros(n_t, np.bool_), np.zeros(n_t, np.int64), *products), groups
+    shifts = (np.zeros(n_t, np.bool_), np.zeros(n_t, np.int64), np.zeros(n_t, np.int64))
+    return (*rows, *shifts, *products), image, groups
 
 
 @inlined
 def _room(kept, n_groups, n_poses):
     g_i, g_k, g_f, g_turn, g_start, shift, weight = kept
     return (
-        _grown(g_i, n_groups), _grown(g_k, n_groups), _grown(g_f, n_groups), _grown(g_turn, n_groups),
-        _grown(g_start, n_groups + 1), _grown(shift, n_poses), _grown(weight, n_poses),
+        grown(g_i, n_groups), grown(g_k, n_groups), grown(g_f, n_groups), grown(g_turn, n_groups),
+        grown(g_start, n_groups + 1), grown(shift, n_poses), grown(weight, n_poses),
     )  # fmt: skip
 
 
@@ -221,7 +228,8 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
         Where a group's poses begin; the shift and the posterior of each pose.
     """
     n, n_k = len(count), refs[0].shape[0]
-    work, (group_k, group_f, group_turn, group_start) = _scratch(shape, n_k, n_px, refs[0])
+    n_padded = _padded_px(n_px, images[0].shape[1])
+    work, image, (group_k, group_f, group_turn, group_start) = _scratch(shape, n_k, n_padded, refs[0])
     shift, value, weights = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
     poses, values = np.zeros((n, 5), np.int64), np.zeros((n, 3))
     kept, counts = _nothing_kept(refs[0]), np.zeros(2, np.int64)
@@ -229,13 +237,15 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
         mine = ids[first[i] : first[i + 1]]
         if len(mine) == 0:
             continue
-        shift, value = _grown(shift, 16 * len(mine)), _grown(value, 16 * len(mine))
-        weights = _grown(weights, len(value))
+        shift, value = grown(shift, 16 * len(mine)), grown(value, 16 * len(mine))
+        weights = grown(weights, len(value))
         found = (group_k, group_f, group_turn, group_start, shift, value)
-        n_groups, n_poses = _score(
-            mine, shape, images[0][i], images[1][i], images[2][i], refs, phases, n_px, scale[i], log_prior[i], work,
-            found,
-        )  # fmt: skip
+        image[0][:n_px], image[1][:n_px], image[2][:n_px] = (
+            images[0][i, :n_px],
+            images[1][i, :n_px],
+            images[2][i, :n_px],
+        )
+        n_groups, n_poses = _score(mine, shape, image, refs, phases, scale[i], log_prior[i], work, found)
         best, top, total = _normalise(value, weights, n_poses, 2 * log_span)
         if not np.isfinite(total):
             continue

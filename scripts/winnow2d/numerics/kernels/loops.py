@@ -36,7 +36,7 @@ def select_coarse(products, norm, log_prior, images, scale, two_fold, fraction, 
     rows : (start, shift), optional
         Which shifts the products are of, see `spectra.possible_rows`; each particle's are all if not given.
     """
-    shape = (-1, *norm.shape[1:])
+    shape = (-1, norm.shape[1] * norm.shape[2])
     start, shift = _rows_of(rows, len(norm), log_prior.shape[2])
     return significance.select_coarse(
         (products[0].reshape(shape), products[1].reshape(shape)), start, shift, norm, log_prior, images, scale,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled, inlined, without_nan
+from .compiled import compiled, inlined, larger
 
 N_BINS = 512
+BLOCK = 32  # columns of a row of products that are looked at together, or passed over together
+_UNIT = 16  # numbers written at a time where one is repeated
 
 
 @inlined
@@ -66,75 +68,126 @@ def significant_weight(log_weights, weights, n, log_span, total, fraction, max_c
     return -log_span, seen
 
 
-@without_nan
-def _tops(s1, s2, shift, offset, log_prior, scale, two_fold, tops):
-    """Write the best log weight of every (row, class), (r, k), and return the best of all."""
-    n_t, n_k, n_h = s1.shape
-    best = -np.inf
-    for t in range(n_t):
-        for k in range(n_k):
-            top = s1.dtype.type(-3e38)
-            if two_fold:
-                for h in range(n_h):
-                    top = max(top, scale * (s1[t, k, h] + abs(s2[t, k, h])) - offset[k, h])
-            else:
-                for h in range(n_h):
-                    top = max(top, scale * (s1[t, k, h] + s2[t, k, h]) - offset[k, h])
-            tops[t, k] = top + log_prior[k, shift[t]]
-            best = max(best, tops[t, k])
-    return best
+@inlined
+def _spread_prior(log_prior, t, n_h, row):
+    """Write the log prior of shift t to the columns (class by class, n_h each) of a row of products."""
+    for k in range(log_prior.shape[0]):
+        value = row.dtype.type(log_prior[k, t])
+        for first in range(0, n_h, _UNIT):  # what is written too far is overwritten by the next class
+            for j in range(_UNIT):
+                row[np.uint64(k * n_h + first + j)] = value
 
 
 @inlined
-def _total(s1, s2, shift, offset, log_prior, scale, two_fold, log_span, best, tops):
+def _top(s1, s2, prior, offset, scale, two_fold, first, width):
+    top = s1.dtype.type(-3e38)
+    for j in range(width):
+        c = np.uint64(first + j)
+        second = abs(s2[c]) if two_fold else s2[c]
+        top = larger(top, scale * (s1[c] + second) + (prior[c] - offset[c]))
+    return top
+
+
+@inlined
+def _tops(s1, s2, shift, prior, n_h, offset, log_prior, scale, two_fold, tops):
+    """Write the best log weight of every block of every row, (r, b), and return the best of all."""
+    n_c, best = s1.shape[1], s1.dtype.type(-3e38)
+    for r in range(len(s1)):
+        _spread_prior(log_prior, shift[r], n_h, prior)
+        for b in range(n_c // BLOCK):
+            tops[r, b] = _top(s1[r], s2[r], prior, offset, scale, two_fold, b * BLOCK, BLOCK)
+            best = max(best, tops[r, b])
+        if n_c % BLOCK:
+            first = n_c - n_c % BLOCK
+            tops[r, n_c // BLOCK] = _top(s1[r], s2[r], prior, offset, scale, two_fold, first, n_c - first)
+            best = max(best, tops[r, n_c // BLOCK])
+    return np.float64(best)
+
+
+@inlined
+def _count_above(tops, n_rows, least):
+    n = 0
+    for r in range(n_rows):
+        for b in range(tops.shape[1]):
+            n += tops[r, b] > least
+    return n
+
+
+@inlined
+def _write_values(s1, s2, prior, offset, scale, best, first, width, out):
+    for j in range(width):
+        c = np.uint64(first + j)
+        base, second = scale * s1[c] + (prior[c] - offset[c]), scale * s2[c]
+        out[0, j] = np.float64(base + second) - best
+        out[1, j] = np.float64(base - second) - best
+
+
+@inlined
+def _values(s1, s2, prior, offset, scale, best, first, out):
+    """Write the log weights of a block relative to the best at both turns, (2, BLOCK); -inf beyond the last column."""
+    if first + BLOCK <= len(s1):
+        _write_values(s1, s2, prior, offset, scale, best, first, BLOCK, out)
+    else:
+        out[:] = -np.inf
+        _write_values(s1, s2, prior, offset, scale, best, first, len(s1) - first, out)
+
+
+@inlined
+def _total(s1, s2, shift, prior, n_h, offset, log_prior, scale, two_fold, log_span, best, tops, values):
     """Return the sum of the weights relative to the best, and how many they are.
 
-    Only (row, class) blocks whose best lies within `log_span` count; in them, whatever is further below than
-    that is taken for exp(-log_span), which changes nothing that float64 arithmetic would show.
+    Only blocks whose best lies within `log_span` count; in them, whatever is further below than that is taken for
+    exp(-log_span), which changes nothing that float64 arithmetic would show.
     """
-    n_t, n_k, n_h = s1.shape
-    total, n_blocks = 0.0, 0
-    for t in range(n_t):
-        for k in range(n_k):
-            if tops[t, k] <= best - log_span:
+    total, n_blocks, turns = 0.0, 0, 2 if two_fold else 1
+    for r in range(len(s1)):
+        _spread_prior(log_prior, shift[r], n_h, prior)
+        for b in range(tops.shape[1]):
+            if tops[r, b] <= best - log_span:
                 continue
-            relative = log_prior[k, shift[t]] - best
             n_blocks += 1
-            for h in range(n_h):
-                base = np.float64(scale * s1[t, k, h] - offset[k, h]) + relative
-                total += exponential(max(min(base + np.float64(scale * s2[t, k, h]), 0.0), -log_span))
-            if two_fold:
-                for h in range(n_h):
-                    base = np.float64(scale * s1[t, k, h] - offset[k, h]) + relative
-                    total += exponential(max(min(base - np.float64(scale * s2[t, k, h]), 0.0), -log_span))
-    return total, n_blocks * n_h * (2 if two_fold else 1)
+            _values(s1[r], s2[r], prior, offset, scale, best, b * BLOCK, values)
+            for turn in range(turns):
+                for j in range(BLOCK):
+                    total += exponential(max(min(values[turn, j], 0.0), -log_span))
+    return total, n_blocks * BLOCK * turns
 
 
 @inlined
-def _candidates(s1, s2, shift, n_t, offset, log_prior, scale, two_fold, span, best, tops, found):
-    """Write the poses that lie less than `span` below the best, unordered; return how many there are."""
-    n_rows, n_k, n_h = s1.shape
+def _candidates(s1, s2, shift, prior, n_h, n_t, offset, log_prior, scale, two_fold, span, best, tops, values, found):
+    """Write the poses that lie less than `span` below the best, unordered; return how many there are.
+
+    Every value of a block is written, and the next one over it unless it is to stay: no branch to guess.
+    """
     ids, log_weights, weights = found
     n = 0
-    for k in range(n_k):
-        for r in range(n_rows):
-            if tops[r, k] > best - span:
-                t = shift[r]
-                relative = log_prior[k, t] - best
-                for h in range(n_h):
-                    base = np.float64(scale * s1[r, k, h] - offset[k, h]) + relative
-                    second = np.float64(scale * s2[r, k, h])
-                    if base + abs(second) <= -span:
-                        continue
-                    for turn in range(2 if two_fold else 1):
-                        value = base + (second if turn == 0 else -second)
-                        if value > -span:
-                            ids[n] = ((k * n_h + h) * n_t + t) * 2 + turn
-                            log_weights[n] = min(value, 0.0)
-                            n += 1
+    for r in range(len(s1)):
+        t = shift[r]
+        _spread_prior(log_prior, t, n_h, prior)
+        for b in range(tops.shape[1]):
+            if tops[r, b] <= best - span:
+                continue
+            _values(s1[r], s2[r], prior, offset, scale, best, b * BLOCK, values)
+            for turn in range(2 if two_fold else 1):
+                for j in range(BLOCK):
+                    at = np.uint64(n)
+                    ids[at] = ((b * BLOCK + j) * n_t + t) * 2 + turn
+                    log_weights[at] = values[turn, j]
+                    n += values[turn, j] > -span
     for i in range(n):
+        log_weights[i] = min(log_weights[i], 0.0)
         weights[i] = exponential(log_weights[i])
     return n
+
+
+@inlined
+def grown(array, needed):
+    """Return the array, or a larger one that begins like it."""
+    if needed <= len(array):
+        return array
+    longer = np.empty(max(needed, 2 * len(array)), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 @inlined
@@ -153,7 +206,7 @@ def select_coarse(
 
     Parameters
     ----------
-    products : (s1, s2), each (m, k, h) array
+    products : (s1, s2), each (m, k * h) array
         Inner products of real and of imaginary parts; psi and psi + 180 degrees have s1 + s2 and s1 - s2.
     row_start : (n + 1,) int64, row_shift : (m,) int64
         Where the rows of each particle begin, and the shift of each row: those that are possible.
@@ -179,40 +232,40 @@ def select_coarse(
         Significant poses as RELION counts them: equals at the border are not counted, though they are kept.
     """
     n, n_k, n_t = log_prior.shape
-    n_h = norm.shape[2]
-    n_poses = 2 * n_t * n_k * n_h
-    ids, log_weights, weights = np.empty(n_poses, np.int64), np.empty(n_poses), np.empty(n_poses)
-    tops, offset = np.empty((n_t, n_k)), np.empty((n_k, n_h), norm.dtype)
+    n_h, n_c = norm.shape[2], n_k * norm.shape[2]
+    ids, log_weights, weights = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
+    tops, values = np.empty((n_t, -(-n_c // BLOCK)), norm.dtype), np.empty((2, BLOCK))
+    offset, prior = np.empty(n_c, norm.dtype), np.empty(n_c + _UNIT, norm.dtype)
     chosen, n_chosen = np.empty(256 * n, np.int64), 0
-    start, count = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
+    start, count, norm_of = np.zeros(n + 1, np.int64), np.zeros(n, np.int64), norm.reshape(n, n_c)
     for i in range(n):
         start[i + 1] = n_chosen
         if not (_is_finite(images[0][i]) and _is_finite(images[1][i]) and np.isfinite(scale[i])):
             continue
         rows = slice(row_start[i], row_start[i + 1])
         s1, s2, shift = products[0][rows], products[1][rows], row_shift[rows]
-        for k in range(n_k):
-            for h in range(n_h):
-                offset[k, h] = scale[i] * scale[i] * norm[i, k, h]
-        best = _tops(s1, s2, shift, offset, log_prior[i], scale[i], two_fold, tops)
+        for c in range(n_c):
+            offset[c] = scale[i] * scale[i] * norm_of[i, c]
+        best = _tops(s1, s2, shift, prior, n_h, offset, log_prior[i], scale[i], two_fold, tops)
         if not best > -1e38:
             continue
-        total, n_near = _total(s1, s2, shift, offset, log_prior[i], scale[i], two_fold, log_span, best, tops)
+        total, n_near = _total(
+            s1, s2, shift, prior, n_h, offset, log_prior[i], scale[i], two_fold, log_span, best, tops, values
+        )
         # All poses further below the best than this together hold no more than what the rule leaves out.
         span = min(log_span, np.log(n_near / ((1 - fraction) * total))) if fraction < 1 else log_span
+        most = 2 * BLOCK * _count_above(tops, len(s1), best - span) + 1
+        ids, log_weights, weights = grown(ids, most), grown(log_weights, most), grown(weights, most)
         found = _candidates(
-            s1, s2, shift, n_t, offset, log_prior[i], scale[i], two_fold, span, best, tops, (ids, log_weights, weights)
-        )
+            s1, s2, shift, prior, n_h, n_t, offset, log_prior[i], scale[i], two_fold, span, best, tops, values,
+            (ids, log_weights, weights),
+        )  # fmt: skip
         least, count[i] = significant_weight(log_weights, weights, found, log_span, total, fraction, max_count)
-        if n_chosen + found > len(chosen):
-            larger = np.empty(max(n_chosen + found, 2 * len(chosen)), np.int64)
-            larger[:n_chosen] = chosen[:n_chosen]
-            chosen = larger
+        chosen = grown(chosen, n_chosen + found + 1)
         first = n_chosen
         for j in range(found):
-            if log_weights[j] >= least:
-                chosen[n_chosen] = ids[j]
-                n_chosen += 1
+            chosen[n_chosen] = ids[j]
+            n_chosen += log_weights[j] >= least
         chosen[first:n_chosen].sort()
         start[i + 1] = n_chosen
     return chosen[:n_chosen].copy(), start, count
