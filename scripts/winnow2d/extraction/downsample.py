@@ -107,7 +107,7 @@ def downsampled(
     particles[labels.FULL_SIZE_IMAGE_NAME] = particles[labels.IMAGE_NAME]
     particles[labels.IMAGE_NAME] = names
     optics = table.optics.copy()
-    sizes = pixel_ang * rescaling.boxes_px / rescaling.outputs_px
+    sizes = pixel_ang * (rescaling.boxes_px / rescaling.outputs_px)
     optics[labels.IMAGE_PIXEL_SIZE] = pd.Series([format_float(size) for size in sizes], dtype=object)
     optics[labels.IMAGE_SIZE] = pd.Series([str(px) for px in rescaling.outputs_px], dtype=object)
     return ParticleTable(optics, particles)

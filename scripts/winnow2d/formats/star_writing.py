@@ -109,7 +109,7 @@ def write_star(
     version: int = VERSION,
     is_durable: bool = True,
 ) -> None:
-    """Write tables to a STAR file in RELION's layout, whole or not at all; see `star_parts` and, for `is_durable`, `replaced`.
+    """Write tables to a STAR file in RELION's layout, whole or not at all; see `star_parts`, `atomic.replaced`.
 
     Raises
     ------
