@@ -11,7 +11,6 @@ import numpy as np
 from .compiled import compiled, inlined
 from .significance import exponential, grown, significant_weight
 
-
 _REGISTERS = 32  # pixels that a loop takes at a time: what is left over costs as much again
 
 
