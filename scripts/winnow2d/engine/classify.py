@@ -21,6 +21,7 @@ from .gradient_step import first_moments
 from .images import half_plane_spectra
 from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, positive
 from .masking import masked
+from .memory import keep_freed_memory
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
@@ -70,6 +71,7 @@ class Classifier:
         n_gpus: int = 1,
     ):
         _check(particles, optics, class2d, own, n_gpus)
+        keep_freed_memory()
         devices = devices_of(own.device, n_gpus)
         self.xp = devices[0].xp
         self.optics = optics
