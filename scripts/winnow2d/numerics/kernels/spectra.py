@@ -68,9 +68,9 @@ def shell_power(spectra, shell, n_shells):
             last = first
             while last < n_px and shell[last] == shell[first]:
                 last += 1
-            total = 0.0
-            for p in range(first, last):
-                total += np.float64(spectra[i, p].real) ** 2 + np.float64(spectra[i, p].imag) ** 2
+            ring, total = spectra[i, first:last], 0.0
+            for p in range(len(ring)):
+                total += np.float64(ring[p].real) ** 2 + np.float64(ring[p].imag) ** 2
             power[i, shell[first]] += total
             first = last
     return power
