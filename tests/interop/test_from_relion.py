@@ -129,7 +129,8 @@ def test_we_go_on_from_relions_iteration_in_a_job_relion_scheduled(mixed, rules,
     assert f"Going on after iteration 20 of {CLASSIFIED['optimiser']}" in (mixed / directory / "run.out").read_text()
     graph = read_graph(mixed)
     assert graph.jobs[f"{directory}/"] == ("8", "2", "None")
-    assert graph.outputs_of(f"{directory}/") == [f"{directory}/run_it021_{name}.star" for name in ("data", "optimiser")]
+    names = ("data", "model", "optimiser")
+    assert graph.outputs_of(f"{directory}/") == [f"{directory}/run_it021_{name}.star" for name in names]
     go_on = ("--continue", f"{directory}/run_it021_optimiser.star", "--o", "Class2D/run", "--iter", 22, "--j", 1)
     run(mixed, "relion_refine", *go_on)
     paths = (CLASSIFIED["data"], f"{directory}/run_it021_data.star", "Class2D/run_it022_data.star")

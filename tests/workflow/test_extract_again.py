@@ -8,7 +8,7 @@ import pytest
 
 from relion_projects import form, run_script
 from winnow2d.formats.star import read_star
-from workflow.snakemake_runs import DEMO, finished, fingerprints
+from workflow.snakemake_runs import DEMO, fingerprints, finished
 
 pytestmark = pytest.mark.workflow
 
