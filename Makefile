@@ -7,7 +7,7 @@ ENVIRONMENT := .venv/.environment
 TEST_ENVIRONMENT := .venv/.test-environment
 PIPELINER_ENVIRONMENT := .venv-pipeliner/.environment
 
-.PHONY: demo test pipeliner bench bench-growth profile generated format clean-demo help
+.PHONY: demo test pipeliner bench bench-extract bench-growth profile generated format clean-demo help
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -33,6 +33,9 @@ bench: $(ENVIRONMENT)  ## Winnow and RELION in turn: time, memory, quality (SETS
 
 bench-growth: $(ENVIRONMENT)  ## time and memory as particles and classes grow (MODES, OUT; 5 min)
 	@$(BENCHMARK).growth $(BENCHMARK_OPTIONS)
+
+bench-extract: $(ENVIRONMENT)  ## Winnow and relion_preprocess in turn on the same micrographs (OUT; 5 min)
+	@$(BENCHMARK).extraction --cores $(CORES) $(if $(OUT),--out $(OUT))
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
 	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))

@@ -21,7 +21,7 @@ COMPLETE = ("relion_pipeliner", "--check_job_completion")
 CLIENT = Path(__file__).with_name("pipeliner_client.py")
 PARTICLES, AVERAGES = "ParticleGroupMetadata.star.relion", "Image2DGroupMetadata.star.relion.classaverages"
 DATA, OPTIMISER = f"{PARTICLES}.class2d", "OptimiserData.star.relion.class2d"
-MODEL = "ProcessData.star.relion.class2d.model"
+MODEL = "ProcessData.star.relion.class2d.model"  # a node in RELION 3.1 alone
 
 
 def ask(project, question, *arguments):

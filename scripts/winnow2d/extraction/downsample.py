@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
-from winnow2d.extraction.run import read_state
+from winnow2d.extraction.remembering import Remembering, read_state
 from winnow2d.extraction.settings import background_radius_px
 from winnow2d.formats import labels
 from winnow2d.formats.extracted_stack import write_extracted
@@ -97,11 +97,9 @@ def downsampled(
     done = read_state(directory / STATE)
     pixel_ang = table.optics[labels.IMAGE_PIXEL_SIZE].astype(float).to_numpy()
     work = _Work(names, rescaling, pixel_ang, project, job_directory, done)
-    with open(directory / STATE, "a", encoding="utf-8") as state:
+    with Remembering(directory / STATE, done) as remembering:
         for number, (part, stack, fingerprint) in enumerate(_in_order(work, parts, n_threads), 1):
-            if done.get(stack) != fingerprint:
-                state.write(f"{stack}\t{fingerprint}\n")
-                state.flush()
+            remembering.add(stack, fingerprint, [project / stack])
             on_done(number, len(parts), f"{len(part.rows)} images in {stack}")
     particles = table.particles.copy()
     for part in parts:
@@ -109,7 +107,7 @@ def downsampled(
     particles[labels.FULL_SIZE_IMAGE_NAME] = particles[labels.IMAGE_NAME]
     particles[labels.IMAGE_NAME] = names
     optics = table.optics.copy()
-    sizes = pixel_ang * rescaling.boxes_px / rescaling.outputs_px
+    sizes = pixel_ang * (rescaling.boxes_px / rescaling.outputs_px)
     optics[labels.IMAGE_PIXEL_SIZE] = pd.Series([format_float(size) for size in sizes], dtype=object)
     optics[labels.IMAGE_SIZE] = pd.Series([str(px) for px in rescaling.outputs_px], dtype=object)
     return ParticleTable(optics, particles)

@@ -70,7 +70,7 @@ def extract_micrograph(
         if not len(rows):
             return Outcome(planned.row, planned.name, rows, fingerprint)
         _write_stack(planned, settings, rows, stack)
-        write_star(table, {"images": rows})
+        write_star(table, {"images": rows}, is_durable=False)
         return Outcome(planned.row, planned.name, rows, fingerprint)
     except WinnowError as error:
         return Outcome(planned.row, planned.name, None, problem=" ".join(error.problems))

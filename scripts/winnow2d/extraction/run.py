@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from winnow2d.errors import StarError
-from winnow2d.extraction.micrograph import Outcome, extract_micrograph
+from winnow2d.extraction.micrograph import Outcome, extract_micrograph, stack_of, table_of
 from winnow2d.extraction.plan import PlannedMicrograph
+from winnow2d.extraction.remembering import Remembering, read_state
 from winnow2d.extraction.settings import Settings
 from winnow2d.formats.atomic import replaced
 
@@ -63,14 +64,15 @@ def extract_micrographs(
     directory.mkdir(parents=True, exist_ok=True)
     done = read_state(directory / STATE)
     tables, names, bad, counts = [], [], [], {"empty": 0, "resumed": 0}
-    with open(directory / STATE, "a", encoding="utf-8") as state:
+    with Remembering(directory / STATE, done) as remembering:
         for number, outcome in enumerate(_in_order(plan, settings, project, job_directory, done, n_threads), 1):
             if outcome.rows is None:
                 bad.append(outcome)
                 logger.warning("micrograph %d left out: %s: %s", outcome.row, outcome.name, outcome.problem)
                 _check_bad(bad, len(plan), directory)
             else:
-                _remember(state, outcome, done)
+                files = [project / name(job_directory, outcome.name) for name in (stack_of, table_of)]
+                remembering.add(outcome.name, outcome.fingerprint, files if len(outcome.rows) else [])
                 counts["empty"] += not len(outcome.rows)
                 counts["resumed"] += outcome.is_resumed
                 if len(outcome.rows):
@@ -128,22 +130,6 @@ def _write_left_out(path: Path, bad: Sequence[Outcome]) -> None:
     lines = ["micrograph\trow\treason", *(f"{one.name}\t{one.row}\t{one.problem}" for one in bad)]
     with replaced(path) as (temporary,):
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def read_state(path: Path) -> dict[str, str]:
-    """Return micrograph -> fingerprint of what was written; a line cut off by a crash counts as not written."""
-    if not path.is_file():
-        return {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    return dict(line.split("\t", 1) for line in lines if line.count("\t") == 1)  # type: ignore[misc]
-
-
-def _remember(state, outcome: Outcome, done: dict[str, str]) -> None:
-    """Add a finished micrograph to the state, on disk before the next one is told."""
-    if done.get(outcome.name) != outcome.fingerprint:
-        state.write(f"{outcome.name}\t{outcome.fingerprint}\n")
-        state.flush()
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ _NUMBERS = count()
 
 
 @contextmanager
-def replaced(*paths: str | os.PathLike, behind: Behind | None = None) -> Iterator[list[Path]]:
+def replaced(*paths: str | os.PathLike, behind: Behind | None = None, is_durable: bool = True) -> Iterator[list[Path]]:
     """Yield one temporary sibling per path; rename all of them, in the order given, when the block ends.
 
     Nothing is renamed before everything is on disk; if the block raises, the temporaries are removed and
@@ -30,6 +30,8 @@ def replaced(*paths: str | os.PathLike, behind: Behind | None = None) -> Iterato
         Files to write. Their folders are made.
     behind : Behind, optional
         Waits for the disk and renames in place of this, so that the block's end is left at once.
+    is_durable : bool
+        False where someone else waits, by `flush`, until the files are on disk; they are renamed at once.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def replaced(*paths: str | os.PathLike, behind: Behind | None = None) -> Iterato
     except BaseException:
         _remove(temporaries)
         raise
-    finish = partial(_finish, temporaries, targets)
+    finish = partial(_finish, temporaries, targets, is_durable)
     if behind is None:
         finish()
         return
@@ -57,10 +59,10 @@ def replaced(*paths: str | os.PathLike, behind: Behind | None = None) -> Iterato
         raise
 
 
-def _finish(temporaries: list[Path], targets: list[Path]) -> None:
+def _finish(temporaries: list[Path], targets: list[Path], is_durable: bool) -> None:
     """Make temporaries durable, then rename all; remove them if that cannot be done."""
     try:
-        for temporary in temporaries:
+        for temporary in temporaries if is_durable else ():
             flush(temporary)
         for temporary, target in zip(temporaries, targets, strict=True):
             os.replace(temporary, target)
@@ -73,7 +75,7 @@ def _remove(paths: list[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def flush(path: Path) -> None:
+def flush(path: str | os.PathLike) -> None:
     """Wait until the content of a file is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

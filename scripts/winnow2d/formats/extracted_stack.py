@@ -22,6 +22,8 @@ def write_extracted(
 ) -> int:
     """Write images to a stack with the header RELION's Extract writes, whole or not at all; return their number.
 
+    It is not waited for until the stack is on disk: see `atomic.flush`.
+
     Parameters
     ----------
     path : path
@@ -38,7 +40,7 @@ def write_extracted(
         If there is no image, a pixel is nan or infinite, or does not fit in 16 bits.
     """
     dtype, summary = np.dtype("<f2" if is_float16 else "<f4"), _Summary()
-    with replaced(path) as (temporary,), open(temporary, "wb") as file:
+    with replaced(path, is_durable=False) as (temporary,), open(temporary, "wb") as file:
         file.write(bytes(HEADER_BYTES))
         for images in parts:
             summary.add(images, Path(path), is_float16)
@@ -70,8 +72,8 @@ class _Summary:
             )
         self.n_images, self._shape = self.n_images + len(images), images.shape[-2:]
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
-        means = images.mean(axis=(1, 2), dtype=np.float64)
-        squares = np.array([np.vdot(image, image) for image in images], dtype=np.float64) / images[0].size
+        # pairwise sums: exact enough in single precision, and the same for any number of threads
+        means, squares = (values.mean(axis=(1, 2)).astype(np.float64) for values in (images, np.square(images)))
         self._means.append(means)
         self._variances.append(np.maximum(squares - means**2, 0.0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,8 @@ Image.MAX_IMAGE_PIXELS = None  # a micrograph may have more pixels than a pictur
 def read_micrograph(path: str | os.PathLike) -> np.ndarray:
     """Return the pixels of a micrograph (y, x) as float32; row 0 is y = 0.
 
+    They are good until the same thread reads another micrograph.
+
     A TIFF file begins with its topmost row, which is the last one here, as RELION has it.
 
     Raises
@@ -45,7 +48,9 @@ def read_micrograph(path: str | os.PathLike) -> np.ndarray:
         pixels = _read_compressed(path, _OPENERS[suffix])
     else:
         pixels = _read_mrc(path)
-    if not np.isfinite(pixels.sum(dtype=np.float64)) and not np.isfinite(pixels).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = pixels.sum()
+    if not np.isfinite(total) and not np.isfinite(pixels).all():
         raise ImageError(f"{path}: holds pixels that are nan or infinite; process this micrograph again")
     return pixels
 
@@ -64,8 +69,31 @@ def _read_mrc(path: Path) -> np.ndarray:
     header = read_stack_header(path)
     _check_one_plane(path, header.n_images)
     n_pixels = header.box_y * header.box_x
-    pixels = np.fromfile(path, dtype=header.dtype, count=n_pixels, offset=header.offset_bytes)
+    pixels = _room.of(n_pixels, header.dtype)
+    with open(path, "rb", buffering=0) as file:
+        file.seek(header.offset_bytes)
+        n_read, target = 0, pixels.view(np.uint8).data
+        while n_read < len(target):
+            n_more = file.readinto(target[n_read:])
+            if not n_more:
+                raise ImageError(f"{path}: ends before its last pixel; it was longer when opened")
+            n_read += n_more
     return _as_float32(pixels.reshape(header.box_y, header.box_x))
+
+
+class _Room(threading.local):
+    """Memory that a thread reads one micrograph after the other into: new memory costs more than the reading."""
+
+    def __init__(self) -> None:
+        self._pixels = np.empty(0)
+
+    def of(self, n_pixels: int, dtype: np.dtype) -> np.ndarray:
+        if self._pixels.dtype != dtype or len(self._pixels) != n_pixels:
+            self._pixels = np.empty(n_pixels, dtype)
+        return self._pixels
+
+
+_room = _Room()
 
 
 def _read_compressed(path: Path, opener: Callable[..., Any]) -> np.ndarray:

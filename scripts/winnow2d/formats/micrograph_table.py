@@ -150,7 +150,7 @@ def extracted_optics(table: MicrographTable, box_px: int, output_px: int) -> pd.
     if labels.OPTICS_GROUP_NAME not in optics:
         optics.insert(0, labels.OPTICS_GROUP_NAME, [f"opticsGroup{number}" for number in optics[labels.OPTICS_GROUP]])
     columns = {
-        labels.IMAGE_PIXEL_SIZE: [format_float(size * box_px / output_px) for size in sizes],
+        labels.IMAGE_PIXEL_SIZE: [format_float(size * (box_px / output_px)) for size in sizes],
         labels.IMAGE_SIZE: str(output_px),
         labels.IMAGE_DIMENSIONALITY: "2",
         labels.IS_CTF_PREMULTIPLIED: optics.get(labels.IS_CTF_PREMULTIPLIED, "0"),

@@ -102,15 +102,21 @@ Block: TypeAlias = pd.DataFrame | Loop | Mapping[str, Any]
 Blocks: TypeAlias = Mapping[str, Block]
 
 
-def write_star(path: str | os.PathLike, blocks: Blocks, comments: Sequence[str] = (), version: int = VERSION) -> None:
-    """Write tables to a STAR file in RELION's layout, whole or not at all; see `star_parts`.
+def write_star(
+    path: str | os.PathLike,
+    blocks: Blocks,
+    comments: Sequence[str] = (),
+    version: int = VERSION,
+    is_durable: bool = True,
+) -> None:
+    """Write tables to a STAR file in RELION's layout, whole or not at all; see `star_parts`, `atomic.replaced`.
 
     Raises
     ------
     StarError
         A value cannot be written: nan, infinity, nothing, or text over several lines.
     """
-    with replaced(path) as (temporary,), open(temporary, "wb") as file, problems_of(path):
+    with replaced(path, is_durable=is_durable) as (temporary,), open(temporary, "wb") as file, problems_of(path):
         file.writelines(star_parts(blocks, comments, version))
 
 

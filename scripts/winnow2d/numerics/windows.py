@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from winnow2d.numerics import fourier
-from winnow2d.numerics.kernels.windows import cut, level
+from winnow2d.numerics.kernels.windows import level
 
 SMALLEST_DEVIATION = 1e-10  # of a background; below, an image is left undivided, as RELION does
+_SPARSE = 16  # every n-th row and column give a micrograph's mean well enough
 _PIXELS_AT_ONCE = 2**20  # of windows worked on together: what a processor's cache holds
 
 
@@ -49,8 +50,8 @@ class Windowing:
 
     @property
     def does_nothing(self) -> bool:
-        """Whether images are the windows as they were cut."""
-        return self.box_px == self.output_px and not self.do_normalise and not self.do_invert
+        """Whether images are the windows as they were cut, but for their sign."""
+        return self.box_px == self.output_px and not self.do_normalise
 
 
 def _inverse_moments(axis: np.ndarray, is_background: np.ndarray) -> np.ndarray:
@@ -72,6 +73,8 @@ def extracted(
 ) -> Iterator[np.ndarray]:
     """Yield images (some, y, x) float32 of the particles, in their order, as many as are worked on together.
 
+    What was yielded may be overwritten when the next is asked for.
+
     Parameters
     ----------
     micrograph : (y, x) float32 array
@@ -86,32 +89,43 @@ def extracted(
     Source: `preprocessing.cpp` of RELION, extractParticlesFromOneMicrograph and performPerImageOperations;
     tests/relion/test_extract_31.py compares with the program.
     """
+    # Counts of electrons have a mean far above their spread: most of it taken away, single precision suffices.
+    offset = np.float32(0 if windowing.does_nothing else micrograph[::_SPARSE, ::_SPARSE].mean(dtype=np.float64))
     first = np.trunc(centres_px).astype(np.int64) - windowing.box_px // 2
     n_at_once = max(1, _PIXELS_AT_ONCE // windowing.box_px**2)
+    room = np.empty((min(n_at_once, len(first)), windowing.box_px, windowing.box_px), dtype=np.float32)
     for start in range(0, len(first), n_at_once):
         some = first[start : start + n_at_once]
-        windows = np.empty((len(some), windowing.box_px, windowing.box_px), dtype=np.float32)
-        cut(micrograph, np.ascontiguousarray(some[:, 1]), np.ascontiguousarray(some[:, 0]), windows)
-        yield processed(windows, windowing, seeds[start : start + n_at_once])
+        windows = room[: len(some)]
+        for window, (left, top) in zip(windows, some.tolist(), strict=True):
+            _cut(micrograph, left, top, offset, window)
+        yield processed(windows, windowing, seeds[start : start + n_at_once], float(offset))
 
 
-def processed(windows: np.ndarray, windowing: Windowing, seeds: np.ndarray) -> np.ndarray:
-    """Return what becomes of windows (n, y, x) float32, which may be overwritten; see `extracted`."""
+def _cut(micrograph: np.ndarray, left: int, top: int, offset: np.float32, window: np.ndarray) -> None:
+    """Fill a window (y, x) with a micrograph's pixels less an offset; beyond an edge, its nearest pixel stands."""
+    box_px, (height, width) = len(window), micrograph.shape
+    if left >= 0 and top >= 0 and left + box_px <= width and top + box_px <= height:
+        np.subtract(micrograph[top : top + box_px, left : left + box_px], offset, out=window)
+        return
+    rows = np.clip(np.arange(top, top + box_px), 0, height - 1)
+    columns = np.clip(np.arange(left, left + box_px), 0, width - 1)
+    np.subtract(micrograph[np.ix_(rows, columns)], offset, out=window)
+
+
+def processed(windows: np.ndarray, windowing: Windowing, seeds: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    """Return what becomes of windows (n, y, x) float32 less an offset; they may be overwritten; see `extracted`."""
     images = windows
     if windowing.output_px != windowing.box_px:
-        # counts of electrons have a mean far above their spread: taken away first, single precision suffices
-        means = windows.mean(axis=(1, 2), dtype=np.float64)
-        images = fourier.rescaled(windows - means.astype(np.float32)[:, None, None], windowing.output_px)
-        if not windowing.do_normalise:
-            images += means.astype(np.float32)[:, None, None]
+        images = fourier.rescaled(windows, windowing.output_px)
     sign = -1.0 if windowing.do_invert else 1.0
     if windowing.do_normalise:
         if windowing.white_dust > 0 or windowing.black_dust > 0:
             _replace_dust(images, windowing, seeds)
         level(images, windowing.background, windowing.inverse_moments, sign, SMALLEST_DEVIATION)
-    elif windowing.do_invert:
-        images = -images
-    return images
+        return images
+    images += np.float32(offset)
+    return -images if windowing.do_invert else images
 
 
 def _replace_dust(images: np.ndarray, windowing: Windowing, seeds: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Windows cut from a micrograph and their background made level: loops of the CPU, for one thread each.
+"""The background of windows made level: loops of the CPU, for one thread each.
 
 Extraction works on whole micrographs at a time, one per thread, so these loops know no threads; they release
 the interpreter's lock. `numerics.windows` says what they mean, tests/unit/test_windows.py holds them against
@@ -10,24 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled
-
-
-@compiled
-def cut(micrograph, first_row, first_column, windows):
-    """Fill windows (n, y, x) with the pixels from (row, column) on; beyond an edge, its nearest pixel stands."""
-    height, width = micrograph.shape
-    box_px = windows.shape[-1]
-    for number in range(len(windows)):
-        top, left = first_row[number], first_column[number]
-        is_inside = left >= 0 and left + box_px <= width
-        for row in range(box_px):
-            source = min(max(top + row, 0), height - 1)
-            if is_inside:
-                for column in range(box_px):
-                    windows[number, row, column] = micrograph[source, left + column]
-            else:
-                for column in range(box_px):
-                    windows[number, row, column] = micrograph[source, min(max(left + column, 0), width - 1)]
 
 
 @compiled
