@@ -18,7 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from winnow2d.errors import ConfigError, JobError, WinnowError
+from winnow2d.errors import ConfigError, JobError, StarError, WinnowError
+from winnow2d.formats.cells import number_of
 from winnow2d.formats.form_versions import current_variables, former_variables
 from winnow2d.formats.star import format_float, read_star, write_star
 from winnow2d.option_values import fault_of, option_value
@@ -178,11 +179,12 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
     """
     tables = read_star(path)
     needed = ("job", "winnow_outputs") if is_ours else ("job",)
-    missing = [name for name in needed if name not in tables]
+    missing = [name for name in needed if name not in tables or (name == "job" and tables[name].empty)]
     if missing:
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
         )
+    _check_widths(tables, str(path))
     values, is_written_by_us = _mapping(tables.get("joboptions_values")), "winnow_outputs" in tables
     if kind is not None:
         values = current_variables(kind, values, is_written_by_us, str(path))
@@ -190,14 +192,35 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
     own = _mapping(tables.get("winnow_own"))
     return JobFile(
         label=label_of(head),
-        type_number=int(head["rlnJobType"]) if "rlnJobType" in head else None,
+        type_number=int(number_of(tables["job"], "rlnJobType", where=str(path))) if "rlnJobType" in head else None,
         options=None if kind is None else options_from(kind, values, str(path)),
         own=options_from(OwnOptions, own, str(path)),
         inputs=_paths(tables.get("winnow_inputs")),
         outputs=_paths(tables.get("winnow_outputs")),
-        params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
+        params=_params(_mapping(tables.get("winnow_params")), str(path)),
         own_names=tuple(sorted(own)) if is_written_by_us else OWN_NAMES,
     )
+
+
+def _check_widths(tables: Mapping[str, pd.DataFrame], path: str) -> None:
+    """Raise StarError for a table of names and values, or paths, in which columns are missing."""
+    widths = dict.fromkeys(("joboptions_values", "winnow_own", "winnow_params"), 2)
+    widths |= dict.fromkeys(("winnow_inputs", "winnow_outputs"), 3)
+    problems = [
+        f"{path}: data_{name} has {tables[name].shape[1]} columns, expected {width}"
+        for name, width in widths.items()
+        if name in tables and tables[name].shape[1] != width
+    ]
+    if problems:
+        raise StarError(*problems)
+
+
+def _params(texts: Mapping[str, str], path: str) -> dict[str, Any]:
+    """Return name -> plain data."""
+    try:
+        return {name: json.loads(text) for name, text in texts.items()}
+    except ValueError as error:
+        raise StarError(f"{path}: data_winnow_params cannot be read ({error})") from None
 
 
 def _mapping(table: pd.DataFrame | None) -> dict[str, str]:
