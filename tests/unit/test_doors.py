@@ -165,7 +165,7 @@ def test_a_job_star_of_another_script_for_the_same_kind_of_job_is_told(project, 
         ),
         (
             "data_job\n\n_rlnJobTypeLabel relion.class2d\n\ndata_winnow_inputs\n\nloop_\n_winnowName #1\nx\n",
-            "data_winnow_inputs has 1 columns, expected 3",
+            "data_winnow_inputs: 1 columns, expected 3",
         ),
     ],
 )

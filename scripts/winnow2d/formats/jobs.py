@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from winnow2d.errors import ConfigError, JobError, StarError, WinnowError
-from winnow2d.formats.cells import number_of
+from winnow2d.formats.cells import check_widths, number_of
 from winnow2d.formats.form_versions import current_variables, former_variables
 from winnow2d.formats.star import format_float, read_star, write_star
 from winnow2d.option_values import fault_of, option_value
@@ -45,6 +45,7 @@ EXIT_FILES = {
 # All that RELION puts in the directory of a job that was scheduled and not run; such a job may be run by us.
 FILES_OF_SCHEDULED_JOB = ("job.star", "job_pipeline.star", "default_pipeline.star", "note.txt")
 
+_WIDTHS = {"joboptions_values": 2, "winnow_own": 2, "winnow_params": 2, "winnow_inputs": 3, "winnow_outputs": 3}
 _JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
 
 
@@ -184,7 +185,7 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
         )
-    _check_widths(tables, str(path))
+    check_widths(tables, _WIDTHS, where=str(path))
     values, is_written_by_us = _mapping(tables.get("joboptions_values")), "winnow_outputs" in tables
     if kind is not None:
         values = current_variables(kind, values, is_written_by_us, str(path))
@@ -200,19 +201,6 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
         params=_params(_mapping(tables.get("winnow_params")), str(path)),
         own_names=tuple(sorted(own)) if is_written_by_us else OWN_NAMES,
     )
-
-
-def _check_widths(tables: Mapping[str, pd.DataFrame], path: str) -> None:
-    """Raise StarError for a table of names and values, or paths, in which columns are missing."""
-    widths = dict.fromkeys(("joboptions_values", "winnow_own", "winnow_params"), 2)
-    widths |= dict.fromkeys(("winnow_inputs", "winnow_outputs"), 3)
-    problems = [
-        f"{path}: data_{name} has {tables[name].shape[1]} columns, expected {width}"
-        for name, width in widths.items()
-        if name in tables and tables[name].shape[1] != width
-    ]
-    if problems:
-        raise StarError(*problems)
 
 
 def _params(texts: Mapping[str, str], path: str) -> dict[str, Any]:
@@ -279,6 +267,9 @@ def check_directory_is_free(directory: Path, known: Sequence[str] = ()) -> None:
     directory : path of the job's directory, relative to the project
     known : names below it that may be there already, e.g. a declared log
     """
+    for place in (directory.parent, directory):
+        if place.exists() and not place.is_dir():
+            raise JobError(f"{place} is a file, and jobs are to lie there; rename it")
     if not directory.exists() or is_ours(directory):
         return
     allowed = {str(directory / name) for name in known}
