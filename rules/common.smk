@@ -77,16 +77,17 @@ if CONFIG.own.map_to and str(Path(CONFIG.own.map_to).parent) not in JOBS:
     NAMED.append(("own.map_to", CONFIG.own.map_to, "Select/job008"))
 
 try:
-    runner.check_named(NAMED)
-except JobError as error:
-    raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
-
-try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.
     simulated = [SIMULATED] if CONFIG.micrographs and CONFIG.micrographs.demo else []
     runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()], simulated)
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
+
+try:
+    runner.check_named(NAMED)
+except JobError as error:
+    raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
+
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
     raise WorkflowError(
         "The config cannot be used:",
