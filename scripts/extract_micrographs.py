@@ -7,7 +7,7 @@ from pathlib import Path
 
 from winnow2d import runner
 from winnow2d.config import check_config
-from winnow2d.errors import StarError
+from winnow2d.errors import JobError, StarError
 from winnow2d.extraction.auto_box import box_around, chosen_box
 from winnow2d.extraction.job import Sources, extract_particles
 from winnow2d.extraction.settings import Settings, settings_of
@@ -22,6 +22,8 @@ SPEC = runner.JobSpec(
     type="Extract",
     nodes={"particles": "particles"},
     input_nodes={"micrographs": "micrographs", "coordinates": "coordinates"},
+    option_inputs={"star_mics": "micrographs"},
+    planned_outputs=lambda options: {"particles": "particles.star"},
 )
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,23 @@ def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> Extr
         fndata_reextract=coordinates if is_particles else "",
         coords_suffix="" if is_particles else coordinates,
     )
+
+
+def coordinates_of(job: runner.Job) -> str:
+    """Return where the particles are: as the rule says, or as the form of a job.star does.
+
+    Raises
+    ------
+    JobError
+        The form names none.
+    """
+    options = job.options
+    said = options.fndata_reextract if options.do_reextract else options.coords_suffix
+    given = said or getattr(job.params, "coordinates", "")
+    if not given:
+        name = "fndata_reextract" if options.do_reextract else "coords_suffix"
+        raise JobError(f"{job.name}job.star: {name} is empty; name the file with the particles' coordinates")
+    return given
 
 
 def _has_particles(path: str) -> bool:
@@ -67,13 +86,15 @@ def check_rounds(job: runner.Job, settings: Settings) -> None:
 
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
+        options = job.options
+        if not options.star_mics:
+            raise JobError(f"{job.name}job.star: star_mics is empty; name the micrographs STAR file")
         sources = Sources(
             job.inputs.micrographs.as_posix(),
-            job.params.coordinates,
-            job.params.do_ctf_correction,
+            coordinates_of(job),
+            getattr(job.params, "do_ctf_correction", True),
             job.own.stacks_root,
         )
-        options = job.options
         if job.own.auto_box:
             options = with_chosen_box(job, options, job.params.particle_diameter)
         job.settle(form_of(options, sources.micrographs, sources.coordinates))
@@ -86,5 +107,5 @@ if __name__ == "__main__":
             job.stop_if_aborted()
 
         table = extract_particles(sources, settings, Path(), job.directory.as_posix(), job.threads, tell)
-        for truth in job.inputs.picked_truth:
-            write_truth(job.outputs.truth[0], read_star(truth)["truth"], table.particles)
+        for truth in getattr(job.inputs, "picked_truth", []):
+            write_truth(job.directory / "truth.star", read_star(truth)["truth"], table.particles)
