@@ -8,7 +8,7 @@ from winnow2d.errors import StarError
 from winnow2d.intake.enter import enter_particles
 from winnow2d.intake.rounds import PlannedRound, planned
 
-SPEC = runner.JobSpec(type="Extract", nodes={"particles": "particles"})
+SPEC = runner.JobSpec(type="Extract", nodes={"particles": "particles"}, required_inputs=("particles",))
 
 
 def planned_rounds() -> list[PlannedRound]:

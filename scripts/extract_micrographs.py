@@ -18,14 +18,44 @@ from winnow2d.formats.star import read_star
 from winnow2d.intake.rounds import misfits, planned
 from winnow2d.options import ExtractOptions
 
+
+def coordinates_in_form(options: ExtractOptions) -> str:
+    """Return what RELION's form names as coordinates, or as particles to be extracted again."""
+    return options.fndata_reextract if options.do_reextract else options.coords_suffix
+
+
+def inputs_of(options: ExtractOptions) -> dict[str, str]:
+    """Return the files that a form names; coordinates may be named by a pattern, which is none."""
+    coordinates = coordinates_in_form(options)
+    files = {"coordinates": coordinates} if Path(coordinates).is_file() else {}
+    return files | {"micrographs": options.star_mics}
+
+
 SPEC = runner.JobSpec(
     type="Extract",
     nodes={"particles": "particles"},
     input_nodes={"micrographs": "micrographs", "coordinates": "coordinates"},
     option_inputs={"star_mics": "micrographs"},
+    inputs_of=inputs_of,
+    required_inputs=("micrographs",),
     planned_outputs=lambda options: {"particles": "particles.star"},
 )
 logger = logging.getLogger(__name__)
+
+
+def coordinates_of(job: runner.Job) -> str:
+    """Return where the particles are: as the form says, or else the rule.
+
+    Raises
+    ------
+    JobError
+        Neither says it.
+    """
+    given = coordinates_in_form(job.options) or getattr(job.params, "coordinates", "")
+    if not given:
+        name = "fndata_reextract" if job.options.do_reextract else "coords_suffix"
+        raise JobError(f"{job.name}job.star: {name} is empty; name the file with the particles' coordinates")
+    return given
 
 
 def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> ExtractOptions:
@@ -38,23 +68,6 @@ def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> Extr
         fndata_reextract=coordinates if is_particles else "",
         coords_suffix="" if is_particles else coordinates,
     )
-
-
-def coordinates_of(job: runner.Job) -> str:
-    """Return where the particles are: as the rule says, or as the form of a job.star does.
-
-    Raises
-    ------
-    JobError
-        The form names none.
-    """
-    options = job.options
-    said = options.fndata_reextract if options.do_reextract else options.coords_suffix
-    given = said or getattr(job.params, "coordinates", "")
-    if not given:
-        name = "fndata_reextract" if options.do_reextract else "coords_suffix"
-        raise JobError(f"{job.name}job.star: {name} is empty; name the file with the particles' coordinates")
-    return given
 
 
 def _has_particles(path: str) -> bool:
@@ -86,15 +99,13 @@ def check_rounds(job: runner.Job, settings: Settings) -> None:
 
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
-        options = job.options
-        if not options.star_mics:
-            raise JobError(f"{job.name}job.star: star_mics is empty; name the micrographs STAR file")
         sources = Sources(
             job.inputs.micrographs.as_posix(),
             coordinates_of(job),
-            getattr(job.params, "do_ctf_correction", True),
+            getattr(job.params, "do_ctf_correction", False),  # RELION's form cuts particles without CTF, too
             job.own.stacks_root,
         )
+        options = job.options
         if job.own.auto_box:
             options = with_chosen_box(job, options, job.params.particle_diameter)
         job.settle(form_of(options, sources.micrographs, sources.coordinates))

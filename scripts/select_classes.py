@@ -29,7 +29,7 @@ from winnow2d.formats.selection_star import (
     write_kept_particles,
     write_rank_files,
 )
-from winnow2d.intake.enter import enter_classified
+from winnow2d.intake.classified import enter_classified
 from winnow2d.intake.rounds import planned
 from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes

@@ -41,6 +41,7 @@ class JobSpec:
     optional_inputs : option variable that may name a file -> name of the input it then gives
     option_lists : name of an input that is a list -> option variables that name its first files
     inputs_of : options -> further inputs, by name: what follows from the files that a form names
+    required_inputs : names of inputs without which a job.star is another script's
     misfit : options -> why a form is for another script, if it is: forms of one type ask for different work
     planned_outputs : options -> name of an output -> file in the job's directory: what a job.star asks for.
         With it also one that RELION's window wrote can be run.
@@ -56,6 +57,7 @@ class JobSpec:
     optional_inputs: Mapping[str, str] = field(default_factory=dict)
     option_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inputs_of: Callable[[Any], dict[str, str]] | None = None
+    required_inputs: tuple[str, ...] = ()
     misfit: Callable[[Any], str] | None = None
     planned_outputs: Callable[[Any], dict[str, str]] | None = None
     is_relion_job: bool = True
@@ -102,6 +104,11 @@ def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
     else:
         request = _from_command_line(sys.argv, spec, script)
     request = dataclasses.replace(request, job=_with_inputs(request.job, spec))
+    if missing := [name for name in spec.required_inputs if name not in request.job.inputs]:
+        raise JobError(
+            f"{request.directory}/job.star names no input {', '.join(missing)}, so {script.name} is not the script "
+            f"that runs it; {request.directory}/note.txt has the command that did"
+        )
     if spec.misfit and (why := spec.misfit(request.job.options)):
         raise JobError(f"{request.directory}/job.star: {why}")
     return request
@@ -237,7 +244,7 @@ def _outputs_said(job: JobFile, spec: JobSpec, directory: Path) -> dict[str, str
     if spec.planned_outputs is None:
         return dict(job.outputs)
     planned = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
-    folders = {name: jobs.split_job_name(path) for name, path in job.outputs.items() if isinstance(path, str)}
-    is_copy = any(folder and Path(folder[2]) != directory for folder in folders.values())
-    elsewhere = {} if is_copy else {name: job.outputs[name] for name, folder in folders.items() if folder is None}
-    return {**planned, **elsewhere}
+    places = {name: [jobs.split_job_name(path) for path in jobs.as_list(paths)] for name, paths in job.outputs.items()}
+    if any(place and Path(place[2]) != directory for found in places.values() for place in found):
+        return dict(planned)
+    return {**planned, **{name: job.outputs[name] for name in places if name not in planned or None in places[name]}}

@@ -43,6 +43,7 @@ PLACES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("engine/accuracy.py", (), ESTIMATES),
     ("engine/images.py", (), READING),
     ("engine/source.py", (), READING),
+    ("engine/kept_images.py", (), READING),
     ("engine/transfer.py", (), READING),
     ("formats/mrc.py", ("read", "will_read", "_stack", "read_stack_header"), READING),
     ("formats/open_stack.py", (), READING),

@@ -21,6 +21,7 @@ COMPLETE = ("relion_pipeliner", "--check_job_completion")
 CLIENT = Path(__file__).with_name("pipeliner_client.py")
 PARTICLES, AVERAGES = "ParticleGroupMetadata.star.relion", "Image2DGroupMetadata.star.relion.classaverages"
 DATA, OPTIMISER = f"{PARTICLES}.class2d", "OptimiserData.star.relion.class2d"
+MODEL = "ProcessData.star.relion.class2d.model"  # a node in RELION 3.1 alone
 
 
 def ask(project, question, *arguments):
@@ -30,7 +31,7 @@ def ask(project, question, *arguments):
 
 
 def files_of(stem):
-    return [[f"{stem}data.star", DATA], [f"{stem}optimiser.star", OPTIMISER]]
+    return [[f"{stem}data.star", DATA], [f"{stem}model.star", MODEL], [f"{stem}optimiser.star", OPTIMISER]]
 
 
 EXPECTED = {

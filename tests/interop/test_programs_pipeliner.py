@@ -121,7 +121,7 @@ def test_gentle_clean_keeps_what_the_chain_needs(ours):
     kept = [path for path in read_graph(ours).files if path.startswith("Class2D/job011/")]
     shutil.copy(ours / f"{EM}data.star", ours / "Class2D/job011/run_it003_data.star")
     assert "Cleaning up Class2D/job011/" in run(ours, "relion_pipeliner", "--gentle_clean", 11)
-    assert len(kept) == 2
+    assert len(kept) == 3
     assert all((ours / path).is_file() for path in kept)
     for name in ("model.star", "sampling.star", "classes.mrcs"):
         assert (ours / f"{EM}{name}").is_file(), name

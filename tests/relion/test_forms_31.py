@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import micrograph_sets
 from conftest import REPOSITORY
 from relion_projects import add_job, form, jobs_of, make_project, pipeliner, run_script
 from winnow2d.formats import jobs
+from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import read_particle_table
 from winnow2d.formats.star import read_star
 from winnow2d.options import Class2DOptions, ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
@@ -78,7 +81,7 @@ def test_select_and_joinstar_jobs(classified):
     succeeded(classified, "select_classes.py", chosen)
     averages = read_star(classified / chosen / "class_averages.star")[""]["rlnReferenceImage"]
     assert averages[0] == f"000001@{chosen}/class_averages.mrcs"  # RELION 3.1 centres them unless told otherwise
-    assert {path.name for path in (classified / chosen).glob("*.tsv")} == {"classes.tsv", "particles.tsv"}
+    assert {"classes.tsv", "particles.tsv"} <= {path.name for path in (classified / chosen).glob("*.tsv")}
 
     regrouped = add_job(classified, "Select", fn_model=MODEL, do_regroup="Yes", nr_groups=3)
     done = run_script(classified, "select_classes.py", regrouped)
@@ -113,3 +116,24 @@ def test_a_job_that_relion_ran_is_left_alone(classified):
     assert "not made by Winnow (it holds run_it001_data.star)" in done.stderr
     assert sorted(path.name for path in (classified / job).iterdir()) == before
     assert jobs_of(classified)[f"{job}/"]["rlnPipeLineProcessStatus"] == "1"
+
+
+def test_an_extract_job_gives_what_relion_makes_of_the_same_form(project):
+    make_project(project)
+    micrograph_sets.make_project(project)
+    picks = "AutoPick/job004/coords_suffix_pick.star"
+    Path(picks).write_text("micrographs.star\n")  # what RELION 3.1's picker leaves for Extract to name
+    asked = {"star_mics": "micrographs.star", "coords_suffix": picks, "extract_size": 48, "do_rescale": "Yes"}
+    mine, theirs = (add_job(project, "Extract", rescale=24, **asked) for _ in range(2))
+    succeeded(project, "extract_micrographs.py", mine)
+    assert form(project / mine / "job.star")["do_float16"] == "No"
+    pipeliner(project, "--RunJobs", f"{theirs}/", "--schedule", "once", "--sec_wait_after", "0")
+    tables = [read_particle_table(f"{job}/particles.star").particles for job in (mine, theirs)]
+    assert list(tables[0]) == list(tables[1])
+    for label in set(tables[0]) - {"rlnImageName", "rlnMicrographName"}:
+        np.testing.assert_allclose(*[table[label].astype(float) for table in tables], atol=1e-5, err_msg=label)
+    images = [ParticleStack(list(table["rlnImageName"])).read(np.arange(len(table))) for table in tables]
+    np.testing.assert_allclose(*images, atol=2e-4)
+    edges = read_star("default_pipeline.star")["pipeline_input_edges"].to_numpy().tolist()
+    assert ["micrographs.star", f"{mine}/"] in edges
+    assert [picks, f"{mine}/"] in edges

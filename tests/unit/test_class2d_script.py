@@ -2,8 +2,12 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +119,42 @@ def test_a_job_stopped_after_every_iteration_goes_on_to_the_same_bytes(run, opti
         run(options, stop_after=number)
     run(options)
     assert results() == expected
+
+
+KILLED = """
+import itertools, os, signal, sys
+import class2d
+calls, replace, last = itertools.count(1), os.replace, int(sys.argv.pop())
+
+def replace_or_die(*paths):
+    if ".winnow_state" in str(paths[0]) or "run_it" in str(paths[0]):
+        if next(calls) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+    replace(*paths)
+
+os.replace = replace_or_die
+class2d.main()
+"""
+
+
+BEFORE = {"em": (EM, [1, 5, 8, 6, 99]), "vdam": (VDAM, [2, 7, 1, 10, 3, 99])}
+
+
+@pytest.mark.parametrize(("options", "before"), BEFORE.values(), ids=list(BEFORE))
+def test_a_job_killed_while_it_replaces_files_goes_on_to_the_same_bytes(run, options, before):
+    """Killed before the n-th of its own renamings of state and iteration files, again and again."""
+    expected = fresh(run, options)
+    shutil.rmtree(JOB)
+    ask(options)
+    scripts = str(Path(class2d.__file__).parent)
+    ends = []
+    for number in before:
+        command = [sys.executable, "-c", KILLED, f"{JOB}/job.star", "--threads", "2", str(number)]
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": scripts}, capture_output=True, check=False)
+        ends.append(done.returncode)
+    assert ends == [-signal.SIGKILL] * (len(before) - 1) + [0]
+    assert results() == expected
+    assert not [path.name for pattern in (".winnow_state*", ".run*") for path in JOB.glob(pattern)]
 
 
 @pytest.mark.parametrize("options", [EM, VDAM], ids=["em", "vdam"])

@@ -116,3 +116,12 @@ def test_without_a_config_the_demo_is_planned(tmp_path):
     result = snakemake(tmp_path / "project", None, "--dry-run")
     assert result.returncode == 0, result.stdout
     assert "simulate" in result.stdout
+
+
+def test_iterations_may_have_four_digits(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    config = DEMO | {"class2d": {"nr_classes": 2, "nr_iter_grad": 1000, "particle_diameter": 200}, "rounds": [{}]}
+    answer = snakemake(project, config, "--dry-run")
+    assert answer.returncode == 0, answer.stdout
+    assert "Class2D/job011/run_it1000_optimiser.star" in answer.stdout

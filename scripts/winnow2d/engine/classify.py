@@ -22,6 +22,7 @@ from .images import half_plane_spectra
 from .initialise import IMAGES_PER_OPTICS_GROUP, FirstAverages, NoiseEstimate, positive
 from .kept_images import KeptImages
 from .masking import masked
+from .memory import keep_freed_memory
 from .parallel import CHUNK, DEVICE_CHUNK, chunks, one_blas_thread
 from .sampling import first_sampling
 from .schedule import first_resolution_shell
@@ -71,6 +72,7 @@ class Classifier:
         n_gpus: int = 1,
     ):
         _check(particles, optics, class2d, own, n_gpus)
+        keep_freed_memory()
         devices = devices_of(own.device, n_gpus)
         self.xp = devices[0].xp
         self.optics = optics

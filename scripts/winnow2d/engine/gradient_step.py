@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from winnow2d.numerics.arrays import to_host
-from winnow2d.numerics.kernels import kernels_of
-from winnow2d.numerics.kernels.gradient import liveliness
+from winnow2d.numerics.arrays import array_module, to_host
+from winnow2d.numerics.kernels import gradient, kernels_of
 from winnow2d.numerics.masks import positive_centre_of_mass
-from winnow2d.numerics.rotation import padded_shape
+from winnow2d.numerics.rotation import PAD, padded_shape
 from winnow2d.records import Moments
 
 from . import vdam
+from .gridded_sums import GriddedSums
 from .maximisation import moved, rotate_back, shortened
-from .parallel import for_each
+from .parallel import for_each, workspace
 from .projections import Projections
 from .recovery import Halved, split_overfull
 from .sums import Sums
@@ -65,20 +65,43 @@ def first_moments(n_classes: int, box_px: int) -> Moments:
     return Moments(np.zeros((N_HALVES, *shape), np.complex64), np.ones(shape, np.float32))
 
 
-def residual_sums(
-    sums: Sums,
-    projections: Projections,
-    box_px: int,
-    n_threads: int,
-    others: Sequence[tuple[Sums, Projections]] = (),
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return residuals, images less weight times reference, and weights on the padded grid of each class and half.
+def residuals_of_classes(
+    parts: Sequence[tuple[Sums, Projections]], box_px: int, reach: int, n_threads: int
+) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    """Return what gives a class its residuals, images less weight times reference, and weights, on the padded grid.
 
-    The sums hold the residuals afterwards. Returns data (2 k, m) complex128 and weight (2 k, m) float64, numpy's.
+    These are numpy's, data (2, 2 N, N + 2) complex128 and weight, and count up to `reach`; what a thread is given for
+    a class holds until it asks for the next. The sums hold the residuals afterwards, or are as they were.
     """
-    for part, seen in ((sums, projections), *others):
+    shape = padded_shape(box_px)
+    if any(isinstance(sums, GriddedSums) or array_module(sums.weight) is not np for sums, _ in parts):
+        data, weight = (part.reshape(N_HALVES, -1, *shape) for part in _residual_sums(parts, box_px, n_threads))
+        return lambda k: (data[:, k], weight[:, k])
+
+    def of_class(k: int) -> tuple[np.ndarray, np.ndarray]:
+        grid = workspace("grid", (*shape, 8), np.dtype(np.float64))
+        data, weight = (workspace(*what) for what in (
+            ("data", (N_HALVES, *shape), np.dtype(np.complex128)), ("weight", (N_HALVES, *shape), np.dtype(np.float64))
+        ))  # fmt: skip
+        gradient.clear(grid, reach)
+        for sums, seen in parts:
+            table, unrotated = seen.fine_table, (sums.data_re, sums.data_im, sums.weight)
+            refs = (seen.fine_re, seen.fine_im)
+            gradient.add_residuals(k, unrotated, refs, table.index, table.fraction, table.sign, grid)
+        gradient.unpack(grid, reach, data, weight)
+        return data, weight
+
+    return of_class
+
+
+def _residual_sums(
+    parts: Sequence[tuple[Sums, Projections]], box_px: int, n_threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return residuals and weights of all classes, (2 k, m) each, wherever the sums lie."""
+    for part, seen in parts:
         back_projected, refs = (part.data_re, part.data_im, part.weight), (seen.fine_re, seen.fine_im)
         kernels_of(part.weight).subtract_models(back_projected, refs, for_each(n_threads))
+    (sums, projections), *others = parts
     data, weight = rotate_back(sums, projections, box_px, n_threads, others)
     return to_host(data), to_host(weight)
 
@@ -114,15 +137,19 @@ def take_step(
     Source: RELION 5's `BackProjector::reweightGrad`, `getFristMoment`, `getSecondMoment`, `reconstructGrad`.
     """
     box, n_classes, radius = references.shape[-1], len(references), step.image_size_px // 2
-    data, weight = residual_sums(sums, projections, box, n_threads, others)
-    shape, over_classes = (N_HALVES, n_classes, *padded_shape(box)), for_each(n_threads)
-    data, weight = data.reshape(shape), weight.reshape(shape)
-    first, second = moments.first.copy(), moments.second.copy()
+    residuals = residuals_of_classes(((sums, projections), *others), box, PAD * radius, n_threads)
+    over_classes = for_each(n_threads)
+    first, second = np.empty_like(moments.first), np.empty_like(moments.second)
     prior = step.tau2_fudge * (projections.tau2 if ctf2 is None else projections.tau2 * ctf2)
-    over_classes(
-        lambda k: vdam.move_moments(data[:, k], weight[:, k], first[:, k], second[k], box, radius), range(n_classes)
-    )
-    spectra = [vdam.evidence(weight[0, k], prior[k], box, radius) for k in range(n_classes)]
+    spectra = np.empty((3, *prior.shape))
+
+    def gather(k: int) -> None:
+        data, weight = residuals(k)
+        first[:, k], second[k] = moments.first[:, k], moments.second[k]
+        vdam.move_moments(data, weight, first[:, k], second[k], box, radius)
+        spectra[:, k] = vdam.evidence(weight[0], prior[k], box, radius)
+
+    over_classes(gather, range(n_classes))
     pdf_class, images = pdf_class.copy(), references.astype(np.float64)
     skipped = _relocate(images, first, second, pdf_class, step)
 
@@ -133,8 +160,7 @@ def take_step(
         _centre(images[k : k + 1], first[:, k : k + 1], step)
 
     over_classes(move, range(n_classes))
-    sigma2_reference, data_vs_prior, coverage = (np.stack(part) for part in zip(*spectra, strict=True))
-    return Stepped(images, pdf_class, Moments(first, second), sigma2_reference, data_vs_prior, coverage)
+    return Stepped(images, pdf_class, Moments(first, second), *spectra)
 
 
 def _relocate(
@@ -150,7 +176,7 @@ def _relocate(
     drop = int(pdf_class.argmin())
     if not step.phases.is_middle(step.number) or pdf_class[drop] >= INACTIVE_FRACTION / live.sum():
         return None
-    lively = [liveliness((first[0, k], first[1, k]), second[k]) for k in range(len(images))]
+    lively = [gradient.liveliness((first[0, k], first[1, k]), second[k]) for k in range(len(images))]
     expand = int(np.argmax(pdf_class * np.array(lively)))
     images[drop], second[drop] = images[expand], second[expand]
     first[:, drop] = first[:, expand]

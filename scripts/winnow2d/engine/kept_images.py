@@ -100,7 +100,8 @@ class KeptImages:
         if n_bytes > self._device.spare_bytes():
             return {}
         try:
-            arrays = [self._device.xp.empty((n, box, box), dtype) for n, box in zip(counts, boxes, strict=True)]
+            shapes = zip(counts.tolist(), boxes.tolist(), strict=True)
+            arrays = [self._device.xp.empty((n, box, box), dtype) for n, box in shapes]
         except OUT_OF_MEMORY:
             return {}
         logger.info("All images are kept on the device once read: %.2f GiB as %s", n_bytes / 2**30, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -94,6 +95,21 @@ def for_each(n_threads: int) -> Callable[[Callable[[Item], object], Iterable[Ite
             pass
 
     return call
+
+
+_OWN = threading.local()
+
+
+def workspace(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array of this thread that is there again the next time, with whatever was left in it.
+
+    The system makes every page of a new large array anew, which takes longer than many a loop over it.
+    """
+    kept = _OWN.__dict__.setdefault("arrays", {})
+    found = kept.get(name)
+    if found is None or found.shape != shape or found.dtype != dtype:
+        found = kept[name] = np.zeros(shape, dtype)
+    return found
 
 
 def one_blas_thread() -> threadpool_limits:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from winnow2d.numerics import fourier
+from winnow2d.numerics import padded
 from winnow2d.numerics.kernels import gradient
 from winnow2d.numerics.masks import fill_solvent, soft_circle
 from winnow2d.numerics.projector import EDGE_PX, grid_shells
@@ -74,18 +74,17 @@ def stepped(
     reference: np.ndarray, first: np.ndarray, second: np.ndarray, step: float, tau2_fudge: float, radius: int
 ) -> np.ndarray:
     """Return one reference (y, x) moved by a gradient step, not yet centred or flattened."""
-    box, reach, rows = reference.shape[-1], PAD * radius, padded_shape(reference.shape[-1])[0]
-    (squared, shell), halves, signs = _grids(box), (first[0], first[1]), fourier.centre_signs(rows)
-    spectrum = fourier.forward(fourier.pad(reference.astype(np.float64), rows)) * (signs * PAD**2)
+    box, reach, (rows, columns) = reference.shape[-1], PAD * radius, padded_shape(reference.shape[-1])
+    (squared, shell), halves = _grids(box), (first[0], first[1])
+    spectrum = padded.spectra(reference[None], rows, reach, columns)[0]
     follow = gradient.trust(halves, spectrum, tau2_fudge, squared, shell, reach, int(shell.max()) + 1)
     gradient.step_spectrum(spectrum, halves, second, follow, step, squared, shell, reach)
-    image = fourier.crop(fourier.inverse(spectrum * signs, rows), box) / PAD**2
-    return fill_solvent(image, _box_mask(box))
+    return fill_solvent(padded.images(spectrum[None], box, reach)[0], _box_mask(box))
 
 
 def shifted_moments(first: np.ndarray, shift_px: np.ndarray, box_px: int) -> np.ndarray:
     """Return first moments (2, 2 N, N + 1) of a reference moved by (x, y) px: a phase factor on the padded grid."""
     rows, columns = padded_shape(box_px)
-    ky = np.fft.fftfreq(rows, 1 / rows)[:, None]
-    kx = np.arange(columns - 1)[None, :]
-    return first * np.exp(-2j * np.pi * (kx * shift_px[0] + ky * shift_px[1]) / rows)
+    ky, kx = np.fft.fftfreq(rows, 1 / rows), np.arange(columns - 1)
+    along_x, along_y = (np.exp(-2j * np.pi * k * shift / rows) for k, shift in zip((kx, ky), shift_px, strict=True))
+    return first * (along_y[:, None] * along_x)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from winnow2d.errors import JobError
-from winnow2d.options import Class2DOptions, SelectOptions
+from winnow2d.options import Class2DOptions, ExtractOptions, SelectOptions
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ def current_variables(kind: type, values: Mapping[str, str], is_ours: bool, wher
     known = {item.name for item in dataclasses.fields(kind)}
     if is_ours:
         return found
+    if kind is ExtractOptions:
+        found.setdefault("do_float16", "No")  # RELION 3.1 does not ask, and cannot read them
     if unknown := [name for name in found if name not in known]:
         logger.warning("%s: options that Winnow does not know, left out: %s", where, ", ".join(unknown))
     return {name: value for name, value in found.items() if name in known}

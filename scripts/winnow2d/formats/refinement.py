@@ -126,6 +126,8 @@ def iteration_numbers(stem: str) -> list[int]:
 def remove_iterations_after(stem: str, number: int) -> None:
     """Delete the files of all iterations beyond `number`, the last first; with -1 nothing of any is left.
 
+    Files that a killed job was writing go as well.
+
     Raises
     ------
     OSError
@@ -134,6 +136,8 @@ def remove_iterations_after(stem: str, number: int) -> None:
     for later in reversed(iteration_numbers(stem)):
         if later > number:
             remove_iteration(stem, later)
+    for unfinished in Path(stem).parent.glob(f".{Path(stem).name}_*.tmp"):
+        unfinished.unlink(missing_ok=True)
     if number < 0:
         Path(f"{stem}_unmasked_classes.mrcs").unlink(missing_ok=True)
 

@@ -103,7 +103,7 @@ def enter_particles(
     found = find_stacks(references.names, folders, own_links)
     check_found(found, folders, str(source), findings)
     table, left_out = _check_images(table, references, found, str(source), findings)
-    _check_rounds(table, len(left_out), rounds, findings)
+    check_rounds(table, len(left_out), rounds, findings)
     findings.settle()
 
     table = numbered_from_one(table)
@@ -120,58 +120,6 @@ def enter_particles(
         "%s particles from %s stacks, %s left out", f"{len(kept.particles):,}", f"{len(names):,}", len(left_out)
     )
     return Entered(len(kept.particles), len(left_out), len(names), len(links))
-
-
-def enter_classified(
-    source: Path,
-    project: Path,
-    job_directory: str,
-    stacks_root: str = "",
-    do_ctf_correction: bool = True,
-    rounds: Sequence[PlannedRound] = (),
-) -> ParticleTable:
-    """Return the particles of a classification made elsewhere, named so that the project finds their images.
-
-    Stacks that are not found from the project by their name are linked, as `enter_particles` does, on account of
-    `job_directory`. Headers are checked, pixels are not: whoever classified the images has read them. Where no round
-    follows no image is needed, and what is wrong with them is told as warnings.
-
-    Parameters
-    ----------
-    source : Path
-        The data file of the classification; no row of it is left out.
-    project, stacks_root, do_ctf_correction : as in `enter_particles`
-    job_directory : str
-        The job of ours that takes the particles over.
-    rounds : sequence of PlannedRound
-        Those that classify the particles anew.
-
-    Raises
-    ------
-    StarError
-        With all problems together; no link is made then.
-    """
-    findings = Findings()
-    project = project.absolute()
-    table = read_particle_table(source)
-    check_tables(table, str(source), do_ctf_correction, findings)
-    references = split_image_names(table.particles["rlnImageName"])
-    own_links = read_own_links(project, job_directory)
-    folders = search_folders(source, project, stacks_root)
-    found = find_stacks(references.names, folders, own_links)
-    of_images = findings if rounds else Findings()
-    check_found(found, folders, str(source), of_images)
-    given = numbers(table.optics["rlnImageSize"]) if "rlnImageSize" in table.optics else np.array([np.nan])
-    check_headers(found, references, optics_rows(table), given, str(source), of_images)
-    _check_rounds(table, 0, rounds, findings)
-    if not rounds:
-        findings.warnings += of_images.errors
-    findings.settle()
-    present = {name: path for name, path in found.items() if path is not None}
-    names, links = plan_links(present, project, job_directory, own_links)
-    make_links(links, own_links, project, job_directory)
-    names = {name: name for name in found} | names
-    return ParticleTable(table.optics, rename_stacks(table.particles, references, names))
 
 
 def _read(source: Path, findings: Findings, passthrough: str) -> ParticleTable:
@@ -225,7 +173,7 @@ def _check_images(
     return table, check_pixels(paths, references, group, rows, boxes, source, findings)
 
 
-def _check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[PlannedRound], findings: Findings) -> None:
+def check_rounds(table: ParticleTable, n_left_out: int, rounds: Sequence[PlannedRound], findings: Findings) -> None:
     """Add what the rounds ask of particles that these cannot give; the smallest box must hold the mask."""
     sizes, pixels = [
         numbers(table.optics[label]) if label in table.optics and len(table.optics) else np.array([np.nan])

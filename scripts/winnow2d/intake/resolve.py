@@ -51,7 +51,7 @@ def with_links(
     project = project.absolute()
     references = split_image_names(table.particles["rlnImageName"])
     own_links = read_own_links(project, job_directory)
-    found = _find(references.names, source, project, stacks_root, own_links)
+    found = find_outside(references.names, source, project, stacks_root, own_links)
     missing = [name for name, path in found.items() if path is None]
     findings = Findings()
     if missing:
@@ -71,7 +71,7 @@ def with_links(
     return ParticleTable(table.optics, renamed)
 
 
-def _find(
+def find_outside(
     names: list[str], source: Path, project: Path, stacks_root: str, own_links: dict[str, str]
 ) -> dict[str, Path | None]:
     """Return where stacks lie: of a file from outside first beside it, as the project may have others of that name.

@@ -7,8 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
+from . import pocketfft
 from .arrays import array_module
 
 Array = Any
@@ -25,18 +25,26 @@ def forward(images: Array) -> Array:
     -------
     (..., y, x // 2 + 1) complex array; multiply by `HalfPlane.sign` to move the origin to the centre
     """
-    return _transforms(images).rfft2(images, norm="forward")
+    xp = array_module(images)
+    return pocketfft.forward(images) if xp is np else xp.fft.rfft2(images, norm="forward")
 
 
 def inverse(spectra: Array, box_px: int) -> Array:
     """Return the real images of half spectra made by `forward`."""
-    return _transforms(spectra).irfft2(spectra, s=(box_px, box_px), norm="forward")
+    xp = array_module(spectra)
+    if xp is np:
+        return pocketfft.inverse(spectra, box_px)
+    return xp.fft.irfft2(spectra, s=(box_px, box_px), norm="forward")
 
 
 def _transforms(array: Array) -> ModuleType:
-    """Return the module of transforms for an array: SciPy's are twice as fast as NumPy's for batches of images."""
+    """Return the module of transforms for an array; SciPy's is imported where a job has use for it."""
     xp = array_module(array)
-    return scipy.fft if xp is np else xp.fft
+    if xp is not np:
+        return xp.fft
+    import scipy.fft
+
+    return scipy.fft
 
 
 @lru_cache(maxsize=8)
@@ -107,3 +115,11 @@ def rescaled(images: Array, box_px: int) -> Array:
     rows = transforms.ifft(spectra[..., : half + 1], axis=-2, norm="forward")
     spectra[..., : half + 1] = rows
     return transforms.irfft(spectra, n=box_px, axis=-1, norm="forward")
+
+
+def shift_phases_on_grid(kx: Array, ky: Array, shifts_px: Array, box_px: int) -> Array:
+    """Return `shift_phases` at whole frequencies, as products of waves along x and y: a quarter of the time."""
+    xp = array_module(shifts_px)
+    most = box_px // 2
+    waves = xp.exp((-2j * np.pi / box_px) * shifts_px[..., None] * xp.arange(-most, most + 1))  # (t, x or y, k)
+    return waves[:, 0, kx + most] * waves[:, 1, ky + most]

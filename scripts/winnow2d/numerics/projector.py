@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import fourier
+from . import padded
 from .arrays import array_module
 from .grids import radius_map
 from .masks import fill_solvent, soft_circle
@@ -74,11 +74,7 @@ def padded_spectra(references: Array, radius: int, correct_gridding: bool = True
     xp, box = array_module(references), references.shape[-1]
     rows, columns = padded_shape(box)
     images = references / xp.asarray(gridding_correction(box)) if correct_gridding else references
-    spectra = fourier.forward(fourier.pad(images, rows)) * (fourier.centre_signs(rows, xp) * PAD**2)
-    full = xp.zeros((len(references), rows, columns), spectra.dtype)
-    full[:, :, : columns - 1] = spectra
-    squared, _, _ = grid_shells(box)
-    return xp.where(xp.asarray(squared <= (PAD * radius) ** 2), full.reshape(len(references), -1), 0)
+    return padded.spectra(images, rows, PAD * radius, columns).reshape(len(references), -1)
 
 
 def spectrum_power(spectra: Array, box_px: int, radius: int) -> Array:
@@ -153,7 +149,6 @@ def reconstruct(data: Array, weight: Array, box_px: int, radius: int, prior: Arr
     total = xp.maximum(total, least[:, floor_there])
     spectra = xp.zeros((len(data), rows * columns), xp.complex128)
     spectra[:, inside] = _quotient(data[:, inside], total)
-    half = spectra.reshape(-1, rows, columns)[:, :, : columns - 1] * fourier.centre_signs(rows, xp)
-    images = fourier.crop(fourier.inverse(half, rows), box_px) / PAD**2
+    images = padded.images(spectra.reshape(-1, rows, columns), box_px, PAD * radius)
     images = fill_solvent(images, xp.asarray(soft_circle(box_px, box_px / 2, EDGE_PX)))
     return images / xp.asarray(gridding_correction(box_px))

@@ -11,9 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numba
 from llvmlite import ir
-from numba.extending import intrinsic
+
+from winnow2d.numerics.imports import without
+
+with without("scipy"):  # it is imported for matrix products alone, of which no loop has any; 0.1 s of every start
+    import numba
+    import numba.np.arraymath
+    from numba.extending import intrinsic
 
 # What is compiled holds parts of other files, but numba looks only at a function's own: so each state of the
 # folder has a cache of its own. Beside the sources, or in the user's cache if these are not to be written.

@@ -19,6 +19,80 @@ def _power(value):
     return value.real * value.real + value.imag * value.imag
 
 
+@compiled
+def clear(grid, reach):
+    """Empty the cells (2 N, N + 2, 8) that residuals up to `reach` fall on."""
+    rows = len(grid)
+    for y in range(rows):
+        if min(y, rows - y) <= reach + 1:
+            grid[y, : min(reach + 2, grid.shape[1])] = 0
+
+
+@inlined
+def _add(cells, number, share, re0, im0, w0, re1, im1, w1):
+    at = 8 * number
+    cells[np.uint64(at)] += share * re0
+    cells[np.uint64(at + 1)] += share * im0
+    cells[np.uint64(at + 2)] += share * w0
+    cells[np.uint64(at + 3)] += share * w1
+    cells[np.uint64(at + 4)] += share * re1
+    cells[np.uint64(at + 5)] += share * im1
+
+
+@compiled
+def add_residuals(k, sums, refs, index, fraction, sign, grid):
+    """Rotate the residuals of both pseudo half-sets of class k back onto its grid, one cell for all they have there.
+
+    Parameters
+    ----------
+    sums : (re, im, weight), each (2 k, f, p) float64
+        Un-rotated back-projections; a residual is data less weight times reference.
+    refs : (re, im), each (k, f, p)
+    index, fraction, sign : see `backproject.rotate_one`
+    grid : (m, 8) float64, added to
+        Data (re, im) of half 0, the weights of both, data of half 1, and two numbers unused.
+    """
+    n_k, (n_f, n_px) = len(refs[0]), sign.shape
+    cells = grid.reshape(grid.size)
+    for f in range(n_f):
+        ref_re, ref_im = refs[0][k, f], refs[1][k, f]
+        a_re, a_im, a_w = sums[0][k, f], sums[1][k, f], sums[2][k, f]
+        b_re, b_im, b_w = sums[0][n_k + k, f], sums[1][n_k + k, f], sums[2][n_k + k, f]
+        if not a_w.any() and not b_w.any():
+            continue
+        for p in range(n_px):
+            w0, w1, s = a_w[p], b_w[p], sign[f, p]
+            re0, im0 = a_re[p] - w0 * ref_re[p], s * (a_im[p] - w0 * ref_im[p])
+            re1, im1 = b_re[p] - w1 * ref_re[p], s * (b_im[p] - w1 * ref_im[p])
+            fx, fy = np.float64(fraction[f, p, 0]), np.float64(fraction[f, p, 1])
+            below, above = np.int64(index[f, p, 0]), np.int64(index[f, p, 1])
+            _add(cells, below, (1 - fy) * (1 - fx), re0, im0, w0, re1, im1, w1)
+            _add(cells, below + 1, (1 - fy) * fx, re0, im0, w0, re1, im1, w1)
+            _add(cells, above, fy * (1 - fx), re0, im0, w0, re1, im1, w1)
+            _add(cells, above + 1, fy * fx, re0, im0, w0, re1, im1, w1)
+
+
+@compiled
+def unpack(grid, reach, data, weight):
+    """Write the cells of a grid as data (2, 2 N, N + 2) complex and weight of both halves, Hermitian, up to `reach`.
+
+    What lies beyond keeps what it held.
+    """
+    rows = len(grid)
+    for y in range(rows):
+        if min(y, rows - y) <= reach:
+            for x in range(min(reach + 1, grid.shape[1])):
+                for half in range(2):
+                    data[half, y, x] = complex(grid[y, x, 4 * half], grid[y, x, 4 * half + 1])
+                    weight[half, y, x] = grid[y, x, 2 + half]
+    for half in range(2):
+        for y in range(1, min(reach, rows // 2) + 1):
+            one, other = data[half, y, 0], data[half, rows - y, 0]
+            data[half, y, 0], data[half, rows - y, 0] = one + other.conjugate(), other + one.conjugate()
+            total = weight[half, y, 0] + weight[half, rows - y, 0]
+            weight[half, y, 0] = weight[half, rows - y, 0] = total
+
+
 @inlined
 def _is_zero(moment):
     for y in range(moment.shape[0]):
