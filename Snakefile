@@ -30,6 +30,7 @@ elif not GIVEN:
     include: "rules/extract.smk"
 
 
+include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
 include: "rules/class2d.smk"
 include: "rules/select_classes.smk"

@@ -8,6 +8,8 @@ rule export_particles:
     """Write the final particles under the names they came with."""
     input:
         particles=final_particles(),
+        # images that a round made smaller are given back as they came
+        entered=[kept_particles(0)] if BOXED and not (CONFIG.micrographs or CONFIG.own.map_to) else [],
     output:
         **EXPORTED,
     log:

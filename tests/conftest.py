@@ -8,10 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+hypothesis.settings.register_profile("winnow", deadline=None)  # no test is about how busy a machine is
+hypothesis.settings.load_profile("winnow")
 PIPELINER = REPOSITORY / ".venv-pipeliner/bin"  # the CCP-EM Pipeliner has an environment of its own
 
 

@@ -43,7 +43,7 @@ class DemoMicrographsOptions:
     map: str = option("", "Density map (MRC) instead of a made-up protein", "Demo")
     symmetry: str = option("D2", "Symmetry of the made-up protein (C1, C4, D2 ...)", "Demo")
     diameter: float = option(170.0, "Particle diameter", "Demo", unit="A", minimum=10)
-    snr: float = option(0.1, "Signal to noise ratio (power, in twice the diameter)", "Demo", minimum=0.001)
+    snr: float = option(0.1, "Signal to noise ratio (power, in 1.5 x the diameter)", "Demo", minimum=0.001)
     junk: float = option(0.3, "Fraction of picks that are not good", "Demo", minimum=0, maximum=0.95)
     shift: float = option(5.0, "S.d. of the picker's centring error", "Demo", unit="px", minimum=0)
     views: int = option(0, "Number of preferred views (0 = all views alike)", "Demo", minimum=0)

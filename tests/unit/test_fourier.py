@@ -75,3 +75,11 @@ def test_phases_shift_an_image_by_plus_t(rng):
     phases = fourier.shift_phases(kx, ky, np.array([[3.0, -2.0], [0.0, 0.0]]), box)
     np.testing.assert_allclose(fourier.forward(image).ravel()[flat] * phases[0], moved, atol=1e-12)
     np.testing.assert_array_equal(phases[1], 1)
+
+
+def test_phases_on_the_grid_are_those_of_any_frequency(rng):
+    for box in (12, 13):
+        kx, ky = rng.integers(0, box // 2 + 1, 20), rng.integers(-(box // 2), box // 2 + 1, 20)
+        shifts = rng.normal(0, 3, (4, 2))
+        found = fourier.shift_phases_on_grid(kx, ky, shifts, box)
+        np.testing.assert_allclose(found, fourier.shift_phases(kx, ky, shifts, box), atol=1e-13)

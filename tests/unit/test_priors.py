@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from winnow2d.engine.priors import offset_log_prior, pose_log_prior
+from winnow2d.engine.priors import class_log_prior, offset_log_prior, pose_log_prior
+from winnow2d.numerics.kernels import priors as kernels
 
 PIXEL = 3.54
 OLD = np.array([[2, -1], [0, 0]])
@@ -72,3 +73,16 @@ def test_a_particle_far_from_its_pick_keeps_a_finite_prior():
     assert np.isfinite(found).any(axis=(1, 2)).all()
     assert not np.isnan(found).any()
     assert not np.isposinf(found).any()
+
+
+@pytest.mark.parametrize("mix_units", [False, True])
+@pytest.mark.parametrize("limit", [np.inf, 4.0, 0.1])
+@pytest.mark.parametrize("centres", [CENTRES, 0 * CENTRES])
+def test_the_compiled_prior_is_the_one_of_the_formulas(rng, mix_units, limit, centres):
+    old = np.round(rng.normal(0, 2, (5, 2)))
+    pdf = np.array([0.2, 0.0, 0.8])[: len(centres)]
+    expected = pose_log_prior(offset_log_prior(old, SHIFTS, centres, 6.0, PIXEL, mix_units, limit), pdf)
+    class_log = class_log_prior(pdf)
+    found = kernels.pose_log_prior(old, SHIFTS, centres, 6.0, PIXEL, mix_units, limit, class_log)
+    assert found.shape == (len(old), len(centres), len(SHIFTS))
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-12, atol=1e-12)

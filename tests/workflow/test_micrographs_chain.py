@@ -114,6 +114,17 @@ def test_ready_particles_have_their_own_images_again_in_the_end(ready):
     assert set(final["particles"]["rlnImageName"]) <= set(entered)
 
 
+def test_ready_particles_are_exported_at_full_size(ready, tmp_path):
+    project = copy_project(ready, tmp_path / "demo")
+    finished(project, PARTICLES | {"own": PARTICLES["own"] | {"export": "relion"}})
+    exported, final = (
+        read_star(project / name)["particles"]
+        for name in ("export/relion/particles.star", "Extract/job009/particles.star")
+    )
+    assert exported["rlnImageName"].tolist() == final["rlnImageName"].tolist()
+    assert optics(project, "export/relion") == (5.0, 64)
+
+
 def test_a_second_run_does_nothing(cut):
     before = fingerprints(cut, "Extract", "Class2D", "Select")
     assert "Nothing to be done" in finished(cut, MICROGRAPHS)

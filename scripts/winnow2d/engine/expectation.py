@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from winnow2d.numerics.arrays import BLOCK_VALUES, array_module, to_host
-from winnow2d.numerics.fourier import shift_phases
+from winnow2d.numerics.fourier import shift_phases_on_grid
 from winnow2d.numerics.grids import HalfPlane
 from winnow2d.numerics.kernels import kernels_of
 
@@ -136,7 +136,7 @@ def compare_with(
     n_coarse, n_px = plane.n_within(sizes_px[0] / 2), plane.n_within(sizes_px[2] / 2)
 
     def phases(shifts: np.ndarray, n: int) -> tuple[Array, Array]:
-        values = shift_phases(there.kx[:n], there.ky[:n], xp.asarray(shifts), plane.box_px)
+        values = shift_phases_on_grid(there.kx[:n], there.ky[:n], xp.asarray(shifts), plane.box_px)
         return values.real.astype(dtype), values.imag.astype(dtype)
 
     counts = data_vs_prior[:, plane.shell[:n_px]] > MIN_SIGNAL_FOR_SCALE

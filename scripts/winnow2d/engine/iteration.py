@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from winnow2d.errors import ImageError
+from winnow2d.numerics.kernels.priors import pose_log_prior
 from winnow2d.numerics.kernels.rows import add_rows
 from winnow2d.records import Iteration, Model, Particles, Sampling
 
@@ -23,7 +24,7 @@ from .gradient_step import N_HALVES
 from .gridded_sums import add_batch, sums_of
 from .images import coloured_noise, prepare
 from .model_update import descend, maximise, with_accuracies
-from .priors import offset_log_prior, pose_log_prior, rounded_offset_px
+from .priors import class_log_prior, rounded_offset_px
 from .probes import reference_accuracies
 from .projections import ReferenceSpectra, project, reference_spectra
 from .sampling import SearchGrid, coarser, perturbed, search_grid
@@ -156,14 +157,13 @@ def _log_prior(
         offset_px = offset_px + rest_px * (pixel_size if run.keeps_quirks else 1.0)
     elif not run.keeps_quirks:
         reach_px = run.class2d.offset_range * run.pixel_size_ang / pixel_size
-    offset_log = offset_log_prior(
-        offset_px, shifts_px, old.model.prior_offset_ang, old.model.sigma_offset_ang, pixel_size,
-        mix_units=run.keeps_quirks, limit_px=reach_px,
-    )  # fmt: skip
     # In EM a flat class prior keeps full classes from swallowing the others; RELION's follows the class fractions.
     n_classes, is_gradient = old.model.n_classes, run.is_gradient(old.number + 1)
     pdf_class = old.model.pdf_class if run.keeps_quirks or is_gradient else np.full(n_classes, 1 / n_classes)
-    return pose_log_prior(offset_log, pdf_class)
+    return pose_log_prior(
+        offset_px.astype(np.float64), shifts_px, old.model.prior_offset_ang, float(old.model.sigma_offset_ang),
+        float(pixel_size), run.keeps_quirks, float(reach_px), class_log_prior(pdf_class),
+    )  # fmt: skip
 
 
 def expect_chunk(

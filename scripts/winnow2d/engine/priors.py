@@ -61,10 +61,13 @@ def pose_log_prior(offset_log: np.ndarray, pdf_class: np.ndarray) -> np.ndarray:
     """
     highest = offset_log.max(axis=(1, 2), keepdims=True)  # far offsets have logarithms that exp() takes for 0
     log_mean = highest + np.log(np.exp(offset_log - highest).mean(axis=(1, 2), keepdims=True))
-    usable = (pdf_class > 0).astype(bool)
+    return offset_log - log_mean + class_log_prior(pdf_class)[None, :, None]
+
+
+def class_log_prior(pdf_class: np.ndarray) -> np.ndarray:
+    """Return the log of each class's share over the mean share, (k,)."""
     with np.errstate(divide="ignore"):
-        class_log = np.where(usable, np.log(pdf_class), NEVER) - np.log(pdf_class.mean())
-        return offset_log - log_mean + class_log[None, :, None]
+        return np.where(pdf_class > 0, np.log(pdf_class), NEVER) - np.log(pdf_class.mean())
 
 
 def rounded_offset_px(offset_ang: np.ndarray, pixel_size_ang: float) -> np.ndarray:

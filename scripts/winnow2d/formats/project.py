@@ -19,7 +19,7 @@ from winnow2d.formats.jobs import is_ours, split_job_name
 from winnow2d.formats.pipeline_star import PIPELINE, NodeKind, Pipeline, read_pipeline, write_pipeline
 from winnow2d.formats.project_lock import is_locked, pipeline_lock
 
-_PATIENCE_S = 20.0  # for a lock to go before the graph is read all the same
+_PATIENCE_S = 2.0  # for others to leave the graph alone before the lock is taken
 _STEP_S = 0.05
 _CHANGED = ".pipeline_has_changed"  # by this file RELION's window learns that it must read again
 _FORBIDDEN_IN_ALIAS = re.compile(r"""[*?()/"\\|#<>&%{}$]""")
@@ -89,27 +89,29 @@ def running_jobs(project: Path) -> list[str]:
 def read_project(project: Path) -> Pipeline:
     """Return the graph as it is between two changes, without the lock.
 
-    RELION writes the file in place, so whoever reads it without the lock must see that nobody holds it meanwhile.
+    RELION writes the file in place: a reader without the lock must see that nobody holds it meanwhile, and takes it
+    himself where programs come and go.
 
     Raises
     ------
     StarError, JobError
-        The file is there and is no pipeline file.
+        The file is there and is no pipeline file; the lock is held too long.
     """
     path, deadline = project / PIPELINE, time.monotonic() + _PATIENCE_S
-    while True:
-        is_last = time.monotonic() > deadline  # that lock is of a program that died
+    while time.monotonic() < deadline:
         before, fault, pipeline = _version(path), None, Pipeline()
-        if is_last or not is_locked(project):
+        if not is_locked(project):
             try:
                 pipeline = read_pipeline(path)
             except WinnowError as error:
                 fault = error
-            if is_last or (before == _version(path) and not is_locked(project)):
+            if before == _version(path) and not is_locked(project):
                 if fault:
                     raise fault
                 return pipeline
         time.sleep(_STEP_S)
+    with pipeline_lock(project):
+        return read_pipeline(path)
 
 
 def _version(path: Path) -> tuple[int, ...]:

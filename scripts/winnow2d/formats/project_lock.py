@@ -14,7 +14,7 @@ from winnow2d.errors import JobError
 LOCK = ".relion_lock"
 _NOTE = "lock_default_pipeline.star"
 _PATIENCE_S = 120.0  # as long as RELION waits
-_STEP_S = 0.1
+_STEP_S = 0.02  # RELION's programs come and go; they wait 3 s
 
 
 def is_process_alive(pid: int) -> bool:

@@ -115,3 +115,11 @@ def rescaled(images: Array, box_px: int) -> Array:
     rows = transforms.ifft(spectra[..., : half + 1], axis=-2, norm="forward")
     spectra[..., : half + 1] = rows
     return transforms.irfft(spectra, n=box_px, axis=-1, norm="forward")
+
+
+def shift_phases_on_grid(kx: Array, ky: Array, shifts_px: Array, box_px: int) -> Array:
+    """Return `shift_phases` at whole frequencies, as products of waves along x and y: a quarter of the time."""
+    xp = array_module(shifts_px)
+    most = box_px // 2
+    waves = xp.exp((-2j * np.pi / box_px) * shifts_px[..., None] * xp.arange(-most, most + 1))  # (t, x or y, k)
+    return waves[:, 0, kx + most] * waves[:, 1, ky + most]

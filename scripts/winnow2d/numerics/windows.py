@@ -12,7 +12,7 @@ from winnow2d.numerics.kernels.windows import level
 
 SMALLEST_DEVIATION = 1e-10  # of a background; below, an image is left undivided, as RELION does
 _SPARSE = 16  # every n-th row and column give a micrograph's mean well enough
-_PIXELS_AT_ONCE = 2**20  # of windows worked on together: what a processor's cache holds
+_PIXELS_AT_ONCE = 2**18  # of windows worked on together: what a processor's cache holds
 
 
 @dataclass(frozen=True)

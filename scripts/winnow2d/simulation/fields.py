@@ -19,7 +19,7 @@ from winnow2d.simulation import junk, micrographs, noise, scene
 from winnow2d.simulation.dataset import Simulation
 from winnow2d.simulation.micrographs import Imaging
 
-BOX_IN_DIAMETERS = 2.0  # of the patch a pick's particle is drawn on
+BOX_IN_DIAMETERS = 1.5  # of the patch a pick's particle is drawn on
 MEAN_COUNTS, COUNTS_PER_SIGMA = 900.0, 30.0  # of the camera, per pixel
 _FIELD, _MERIT = 101, 102  # purposes of random numbers, beside those of `dataset`
 

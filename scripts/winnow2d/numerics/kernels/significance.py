@@ -84,7 +84,7 @@ def _top(s1, s2, prior, offset, scale, two_fold, first, width):
     for j in range(width):
         c = np.uint64(first + j)
         second = abs(s2[c]) if two_fold else s2[c]
-        top = larger(top, scale * (s1[c] + second) + (prior[c] - offset[c]))
+        top = larger(top, scale * (s1[c] + second) + (prior[c] - offset[c]))  # type: ignore[call-arg]  # numba gives the context
     return top
 
 

@@ -28,15 +28,16 @@ def centre_images(images, factor, shift_px, outside):
             total += outside[y, x]
     for i in range(n):
         dx, dy = shift_px[i, 0], shift_px[i, 1]
-        left, right = max(dx, 0), box + min(dx, 0)
+        left, right = max(dx, 0), max(box + min(dx, 0), max(dx, 0))
         masked, plain = out[0, i], out[1, i]
         background = 0.0
         for y in range(max(dy, 0), box + min(dy, 0)):
-            source, row, cut = images[i, y - dy], plain[y], outside[y]
-            part = images.dtype.type(0)
-            for x in range(left, right):
-                row[x] = source[x - dx] * factor[i]
-                part += row[x] * cut[x]
+            source, row = images[i, y - dy, left - dx : right - dx], plain[y, left:right]
+            cut, part = outside[y, left:right], images.dtype.type(0)
+            for x in range(len(source)):
+                value = source[x] * factor[i]
+                row[x] = value
+                part += value * cut[x]
             background += part
         mean = images.dtype.type(background / total) if total > 0 else images.dtype.type(0)
         for y in range(box):
@@ -67,9 +68,9 @@ def shell_power(spectra, shell, n_shells):
             last = first
             while last < n_px and shell[last] == shell[first]:
                 last += 1
-            total = 0.0
-            for p in range(first, last):
-                total += np.float64(spectra[i, p].real) ** 2 + np.float64(spectra[i, p].imag) ** 2
+            ring, total = spectra[i, first:last], 0.0
+            for p in range(len(ring)):
+                total += np.float64(ring[p].real) ** 2 + np.float64(ring[p].imag) ** 2
             power[i, shell[first]] += total
             first = last
     return power
