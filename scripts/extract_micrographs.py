@@ -100,8 +100,6 @@ def check_rounds(job: runner.Job, settings: Settings) -> None:
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
         options = job.options
-        if not options.star_mics:
-            raise JobError(f"{job.name}job.star: star_mics is empty; name the micrographs STAR file")
         sources = Sources(
             job.inputs.micrographs.as_posix(),
             coordinates_of(job),
