@@ -43,21 +43,6 @@ SPEC = runner.JobSpec(
 logger = logging.getLogger(__name__)
 
 
-def coordinates_of(job: runner.Job) -> str:
-    """Return where the particles are: as the form says, or else the rule.
-
-    Raises
-    ------
-    JobError
-        Neither says it.
-    """
-    given = coordinates_in_form(job.options) or getattr(job.params, "coordinates", "")
-    if not given:
-        name = "fndata_reextract" if job.options.do_reextract else "coords_suffix"
-        raise JobError(f"{job.name}job.star: {name} is empty; name the file with the particles' coordinates")
-    return given
-
-
 def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> ExtractOptions:
     """Return the options with the input as RELION's form names it: particles to be extracted again, or coordinates."""
     is_particles = not is_pattern(coordinates) and coordinates.endswith(".star") and _has_particles(coordinates)
@@ -68,6 +53,21 @@ def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> Extr
         fndata_reextract=coordinates if is_particles else "",
         coords_suffix="" if is_particles else coordinates,
     )
+
+
+def coordinates_of(job: runner.Job) -> str:
+    """Return where the particles are: as the rule says, or as the form of a job.star does.
+
+    Raises
+    ------
+    JobError
+        The form names none.
+    """
+    given = coordinates_in_form(job.options) or getattr(job.params, "coordinates", "")
+    if not given:
+        name = "fndata_reextract" if job.options.do_reextract else "coords_suffix"
+        raise JobError(f"{job.name}job.star: {name} is empty; name the file with the particles' coordinates")
+    return given
 
 
 def _has_particles(path: str) -> bool:
@@ -99,13 +99,13 @@ def check_rounds(job: runner.Job, settings: Settings) -> None:
 
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
+        options = job.options
         sources = Sources(
             job.inputs.micrographs.as_posix(),
             coordinates_of(job),
             getattr(job.params, "do_ctf_correction", False),  # RELION's form cuts particles without CTF, too
             job.own.stacks_root,
         )
-        options = job.options
         if job.own.auto_box:
             options = with_chosen_box(job, options, job.params.particle_diameter)
         job.settle(form_of(options, sources.micrographs, sources.coordinates))

@@ -67,7 +67,7 @@ def test_and_so_is_one_that_extracts_again(project):
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"star_mics": ""}, "Extract/job007/job.star names no input micrographs"),
+        ({"star_mics": ""}, "names no input micrographs"),
         ({"coords_suffix": ""}, "coords_suffix is empty; name the file with the particles' coordinates"),
         ({"extract_size": "63"}, "extract.extract_size: 63 px is odd; give an even box."),
     ],
