@@ -71,7 +71,8 @@ EXPORTED = {
 
 try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.
-    runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()])
+    simulated = [SIMULATED] if CONFIG.micrographs and CONFIG.micrographs.demo else []
+    runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()], simulated)
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:

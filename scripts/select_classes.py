@@ -4,6 +4,7 @@ The classification is that of the round, or one that another program or project 
 """
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from winnow2d import runner
 from winnow2d.config import Round, check_config
 from winnow2d.formats.form_versions import files_of_fn_model
-from winnow2d.formats.jobs import is_ours
+from winnow2d.formats.jobs import is_ours, split_job_name
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import ParticleTable, read_particle_table
@@ -103,7 +104,8 @@ def later_rounds() -> tuple[Round, ...]:
 def read_particles(job: runner.Job) -> ParticleTable:
     """Return the particles of the classification; those of one that was not made here are checked and linked."""
     data, later = job.inputs.data, later_rounds()
-    if is_ours(data.parent) and data.resolve().is_relative_to(Path.cwd().resolve()):
+    job_of_data = split_job_name(os.path.relpath(data.resolve(), Path.cwd().resolve()))
+    if job_of_data and is_ours(data.parent):  # of this project, whose names are found here
         return read_particle_table(data)
     return enter_classified(
         source=data,

@@ -205,7 +205,7 @@ def _from_command_line(arguments: list[str], spec: JobSpec, script: Path) -> Req
     os.chdir(path.parents[depth])
     directory = path.parent.relative_to(path.parents[depth])
     head = read_star(path).get("job")  # looked at before the options: another kind of job has others
-    label = spec.process_label if head is None else jobs.label_of(head.iloc[0])
+    label = spec.process_label if head is None or head.empty else jobs.label_of(head.iloc[0])
     # RELION names what a job does only when it runs it: until then a job of any kind of selection is relion.select.
     if label != spec.process_label and not spec.process_label.startswith(f"{label}."):
         raise JobError(f"{directory}/{path.name}: a job of type {label}; {script.name} runs {spec.process_label}")

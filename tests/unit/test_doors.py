@@ -10,7 +10,7 @@ import pytest
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList
 
 from winnow2d import doors
-from winnow2d.errors import JobError
+from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats import jobs
 from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.options import ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
@@ -151,3 +151,29 @@ def test_a_job_star_of_another_script_for_the_same_kind_of_job_is_told(project, 
     spec = doors.JobSpec(type="Extract", required_inputs=("particles",))
     with pytest.raises(JobError, match="names no input particles, so extract"):
         doors.read_request({"__file__": str(SCRIPT.with_name("extract.py"))}, spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("data_job\n\nloop_\n_rlnJobTypeLabel #1\n", "no table data_job"),
+        ("data_job\n\n_rlnJobTypeLabel relion.class2d\n_rlnJobType eight\n", "rlnJobType is 'eight'"),
+        (
+            "data_job\n\n_rlnJobTypeLabel relion.class2d\n\ndata_winnow_params\n\nloop_\n_winnowName #1\n"
+            "_winnowValue #2\nx {\n",
+            "data_winnow_params cannot be read",
+        ),
+        (
+            "data_job\n\n_rlnJobTypeLabel relion.class2d\n\ndata_winnow_inputs\n\nloop_\n_winnowName #1\nx\n",
+            "data_winnow_inputs: 1 columns, expected 3",
+        ),
+    ],
+)
+def test_a_broken_job_star_is_told(project, monkeypatch, text, told):
+    place = Path("Class2D/job011")
+    place.mkdir(parents=True)
+    (place / "job.star").write_text(text)
+    monkeypatch.setattr("sys.argv", ["class2d.py", str(place / "job.star")])
+    spec = doors.JobSpec(type="Class2D", planned_outputs=lambda options: {"data": "run_it001_data.star"})
+    with pytest.raises(WinnowError, match=told):
+        doors.read_request({"__file__": str(SCRIPT)}, spec)

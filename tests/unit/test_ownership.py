@@ -54,6 +54,32 @@ def test_all_that_others_made_is_told_together(project):
     assert Path("Select/clean/particles.star").read_text() == "mine"
 
 
+def test_a_folder_of_others_is_not_written_into(project):
+    """The job.star of a user's own report/ stays, and so do micrographs where some are to be simulated."""
+    write("report/job.star")
+    write("Micrographs/mic_0001.mrc")
+    with pytest.raises(JobError) as caught:
+        check_project(JOBS, CLEAN, [PAGE, "report/other.html"], ["Micrographs"])
+    first, second = caught.value.problems
+    assert first.startswith("report/job.star was not made by Winnow")
+    assert second.startswith("Micrographs/ was not made by Winnow (it holds mic_0001.mrc)")
+    mark_ours("report")
+    mark_ours("Micrographs")
+    check_project(JOBS, CLEAN, [PAGE], ["Micrographs"])
+
+
+def test_a_folder_where_a_job_of_ours_starts_passes(project):
+    write("Micrographs/run.out")
+    write("Micrographs/.winnow_lock")
+    check_project(JOBS, CLEAN, [PAGE], ["Micrographs"])
+
+
+@pytest.mark.parametrize("place", ["Select", "Select/job012"])
+def test_a_file_in_the_place_of_a_directory_is_told(project, place):
+    write(place)
+    assert refused() == (f"{place} is a file, and jobs are to lie there; rename it",)
+
+
 @pytest.mark.parametrize("target", ["../elsewhere", "../Select/job1005", "/tmp"])
 def test_a_link_of_others_is_refused(project, target):
     write("Select/job1005/job.star")

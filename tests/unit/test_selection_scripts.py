@@ -77,6 +77,21 @@ def test_selection_of_relions_classes(project, select):
     ]
 
 
+def test_images_of_a_project_of_ours_that_lies_in_this_one_are_linked(project, run, repository):
+    shutil.copytree(repository / "tests/golden/relion5/Extract", project / "inner/Extract", dirs_exist_ok=True)
+    shutil.move(project / "Class2D", project / "inner/Class2D")
+    (project / "inner/Class2D/job002" / PROVENANCE).write_text(json.dumps({"program": PROGRAM}))
+    names = ("particles", "class_averages", "backup_selection")
+    outputs = {name: f"Select/job012/{name}.star" for name in names}
+    outputs |= {"class_ledger": "report/classes.tsv", "particle_ledger": "report/particles.tsv"}
+    given = {name: f"inner/{path}" for name, path in CLASSIFIED.items()}
+    done = run("select_classes.py", "Select/job012", "relion.select.class2dauto", SelectOptions(), given, outputs)
+    assert done.returncode == 0, done.stderr
+    kept = read_particle_table(project / "Select/job012/particles.star").particles["rlnImageName"]
+    assert len(kept)
+    assert all((project / stack).is_file() for stack in kept.str.partition("@")[2])
+
+
 def test_nothing_kept_is_an_error_that_leaves_the_ledger(project, select):
     done = select(rank_threshold=1.0)
     assert done.returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,17 @@ def text_of(table: pd.DataFrame, label: str, *, where: str = "") -> str:
     if label not in table.columns or len(table) == 0 or not table[label].iloc[0]:
         raise StarError(f"{where}: no value of {label}")
     return str(table[label].iloc[0])
+
+
+def check_widths(tables: Mapping[str, pd.DataFrame], widths: Mapping[str, int], *, where: str = "") -> None:
+    """Raise StarError unless each of the tables that is there has the number of columns said for its name."""
+    problems = [
+        f"{where}: data_{name}: {tables[name].shape[1]} columns, expected {width}"
+        for name, width in widths.items()
+        if name in tables and tables[name].shape[1] != width
+    ]
+    if problems:
+        raise StarError(*problems)
 
 
 def finite_or(value: float, other: float) -> float:

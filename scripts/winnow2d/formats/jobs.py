@@ -18,7 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from winnow2d.errors import ConfigError, JobError, WinnowError
+from winnow2d.errors import ConfigError, JobError, StarError, WinnowError
+from winnow2d.formats.cells import check_widths, number_of
 from winnow2d.formats.form_versions import current_variables, former_variables
 from winnow2d.formats.star import format_float, read_star, write_star
 from winnow2d.option_values import fault_of, option_value
@@ -44,6 +45,7 @@ EXIT_FILES = {
 # All that RELION puts in the directory of a job that was scheduled and not run; such a job may be run by us.
 FILES_OF_SCHEDULED_JOB = ("job.star", "job_pipeline.star", "default_pipeline.star", "note.txt")
 
+_WIDTHS = {"joboptions_values": 2, "winnow_own": 2, "winnow_params": 2, "winnow_inputs": 3, "winnow_outputs": 3}
 _JOB_DIRECTORY = re.compile(r"^([A-Za-z0-9]+)/job(\d{3,})(?=/|$)")
 
 
@@ -178,11 +180,12 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
     """
     tables = read_star(path)
     needed = ("job", "winnow_outputs") if is_ours else ("job",)
-    missing = [name for name in needed if name not in tables]
+    missing = [name for name in needed if name not in tables or (name == "job" and tables[name].empty)]
     if missing:
         raise JobError(
             f"{path}: no table data_{missing[0]}, so this job.star is not one Winnow wrote; run the workflow instead"
         )
+    check_widths(tables, _WIDTHS, where=str(path))
     values, is_written_by_us = _mapping(tables.get("joboptions_values")), "winnow_outputs" in tables
     if kind is not None:
         values = current_variables(kind, values, is_written_by_us, str(path))
@@ -190,14 +193,22 @@ def read_job_star(path: str | Path, kind: type | None, is_ours: bool = True) -> 
     own = _mapping(tables.get("winnow_own"))
     return JobFile(
         label=label_of(head),
-        type_number=int(head["rlnJobType"]) if "rlnJobType" in head else None,
+        type_number=int(number_of(tables["job"], "rlnJobType", where=str(path))) if "rlnJobType" in head else None,
         options=None if kind is None else options_from(kind, values, str(path)),
         own=options_from(OwnOptions, own, str(path)),
         inputs=_paths(tables.get("winnow_inputs")),
         outputs=_paths(tables.get("winnow_outputs")),
-        params={name: json.loads(text) for name, text in _mapping(tables.get("winnow_params")).items()},
+        params=_params(_mapping(tables.get("winnow_params")), str(path)),
         own_names=tuple(sorted(own)) if is_written_by_us else OWN_NAMES,
     )
+
+
+def _params(texts: Mapping[str, str], path: str) -> dict[str, Any]:
+    """Return name -> plain data."""
+    try:
+        return {name: json.loads(text) for name, text in texts.items()}
+    except ValueError as error:
+        raise StarError(f"{path}: data_winnow_params cannot be read ({error})") from None
 
 
 def _mapping(table: pd.DataFrame | None) -> dict[str, str]:
@@ -256,6 +267,9 @@ def check_directory_is_free(directory: Path, known: Sequence[str] = ()) -> None:
     directory : path of the job's directory, relative to the project
     known : names below it that may be there already, e.g. a declared log
     """
+    for place in (directory.parent, directory):
+        if place.exists() and not place.is_dir():
+            raise JobError(f"{place} is a file, and jobs are to lie there; rename it")
     if not directory.exists() or is_ours(directory):
         return
     allowed = {str(directory / name) for name in known}
