@@ -144,6 +144,8 @@ class JobLock:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             holder = _read(self.path)
+            if holder == {}:
+                continue  # not to be read, or not yet written by whoever took it; the next beat tells
             self.is_lost = holder is None or holder.get("token") != self.token
             if self.is_lost:
                 return
