@@ -105,10 +105,15 @@ class JobLock:
 
     def _try(self) -> bool:
         try:
-            with open(self.path, "x", encoding="utf-8") as stream:
-                json.dump(self._content(), stream)
+            stream = open(self.path, "x", encoding="utf-8")
         except FileExistsError:
             return False
+        try:
+            with stream:
+                json.dump(self._content(), stream)
+        except OSError:  # a full disk; an empty lock would be taken for another machine's
+            self.path.unlink(missing_ok=True)
+            raise
         return True
 
     def _content(self) -> dict[str, Any]:

@@ -101,3 +101,15 @@ def test_dead_jobs_are_marked_and_others_left_alone(tmp_path):
     assert statuses == ["Failed", "Running", "Succeeded", "Running"]
     assert (tmp_path / "Class2D/job011/RELION_JOB_EXIT_FAILURE").exists()
     assert joblock.mark_dead_jobs(tmp_path) == []
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    """An empty one would be taken for another machine's, and hold the job up."""
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("json.dump", full)
+    with pytest.raises(OSError, match="No space"):
+        joblock.JobLock(tmp_path).acquire()
+    assert list(tmp_path.iterdir()) == []
