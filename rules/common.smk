@@ -68,6 +68,18 @@ EXPORTED = {
     for program in ("relion", "cryosparc")
     if CONFIG.own.export in (program, "all")
 }
+# Files the config names, with the job that reads them; what a job of ours makes may not be there yet.
+NAMED = [("input.particles", path, "Extract/job001") for path in CONFIG.particles]
+if CONFIG.micrographs and not CONFIG.micrographs.demo:
+    NAMED.append(("input.micrographs", CONFIG.micrographs.micrographs, "Extract/job001"))
+    NAMED += [("input.coordinates", path, "Extract/job001") for path in COORDINATES]
+if CONFIG.own.map_to and str(Path(CONFIG.own.map_to).parent) not in JOBS:
+    NAMED.append(("own.map_to", CONFIG.own.map_to, "Select/job008"))
+
+try:
+    runner.check_named(NAMED)
+except JobError as error:
+    raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.

@@ -11,6 +11,7 @@ import numpy as np
 
 from winnow2d import runner
 from winnow2d.config import Round, check_config
+from winnow2d.errors import problems_of
 from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.jobs import is_ours, split_job_name
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
@@ -74,7 +75,7 @@ def duplicates_of(table: ParticleTable, kept_classes: np.ndarray, options: Selec
     """Return the rows of duplicates among the particles of kept classes, with the reason for the ledger."""
     rows = np.flatnonzero(np.append(kept_classes, False)[class_indices(table, len(kept_classes))])
     kept = rows_of(table, rows)
-    positions = read_positions(kept, where)
+    positions = read_positions(kept, f"{where}, of kept classes")
     pixel = options.image_angpix if options.image_angpix > 0 else image_pixel_size(table, where)
     micrograph_pixels = micrograph_pixel_sizes(kept, where)
     if micrograph_pixels is not None and not np.allclose(micrograph_pixels, pixel, rtol=1e-3):
@@ -84,9 +85,8 @@ def duplicates_of(table: ParticleTable, kept_classes: np.ndarray, options: Selec
             pixel, ", ".join(f"{value:g}" for value in np.unique(micrograph_pixels)),
         )  # fmt: skip
     place = positions.coordinate_px - positions.offset_ang * (1 / pixel)
-    partner = later_duplicates(
-        place, micrograph_indices(positions.micrograph_names), options.duplicate_threshold / pixel
-    )
+    micrograph = micrograph_indices(positions.micrograph_names)
+    partner = later_duplicates(place, micrograph, options.duplicate_threshold / pixel)
     distance = pixel * np.sqrt(((place - place[partner]) ** 2).sum(axis=1))
     names = kept.particles["rlnImageName"].tolist()
     return {
@@ -134,6 +134,8 @@ with runner.job(globals(), SPEC) as job:
 
     table = read_particles(job)
     iteration = read_iteration(job.inputs.optimiser)
+    with problems_of(job.inputs.data):
+        class_indices(table, iteration.model.n_classes)  # before anything is counted by them
     diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
     features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())

@@ -1,4 +1,4 @@
-"""What others made in places a run would write to: refused before anything runs.
+"""What others made in places a run would write to, and files that are not there: refused before anything runs.
 
 For the Snakefile: Snakemake removes declared outputs before a script could refuse.
 """
@@ -24,6 +24,34 @@ def check_job_directories(directories: Iterable[str | Path]) -> None:
             problems += error.problems
     if problems:
         raise JobError(*problems)
+
+
+def check_named(named: Iterable[tuple[str, str, str]]) -> None:
+    """Raise JobError for files that a config names and that are not there.
+
+    Snakemake does without an input as long as the output is there: a mistyped name would pass, and the results of
+    the former file for those of the new one. A file that went away after its job had read it is no fault.
+
+    Parameters
+    ----------
+    named : (key of the config, path, directory of the job that reads it) of each file
+    """
+    problems = [
+        f"{key}: {path} does not exist; paths are relative to the project directory."
+        for key, path, directory in named
+        if not Path(path).exists() and path not in _files_read_by(Path(directory))
+    ]
+    if problems:
+        raise JobError(*problems)
+
+
+def _files_read_by(directory: Path) -> list[str]:
+    """Return the inputs of the last run of a job; none if it never ran."""
+    try:
+        inputs = jobs.read_job_star(directory / "job.star", None).inputs
+    except (WinnowError, OSError):
+        return []
+    return [path for paths in inputs.values() for path in jobs.as_list(paths)]
 
 
 def _faults_of_page(page: Path) -> list[str]:

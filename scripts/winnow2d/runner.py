@@ -51,7 +51,7 @@ from winnow2d.failures import problems_to_put_right, refuse, where
 from winnow2d.formats import jobs, project
 from winnow2d.formats.pipeline_star import NODE_KINDS, PIPELINE
 from winnow2d.joblock import JobLock, mark_dead_jobs, queue_job_id
-from winnow2d.ownership import check_job_directories, check_project
+from winnow2d.ownership import check_job_directories, check_named, check_project
 from winnow2d.progress import ProgressBar, logging_to
 from winnow2d.provenance import Provenance
 
@@ -61,6 +61,7 @@ __all__ = [
     "JobAborted",
     "JobSpec",
     "check_job_directories",
+    "check_named",
     "check_project",
     "job",
     "mark_dead_jobs",

@@ -150,6 +150,16 @@ def test_stacks_that_are_not_there_are_a_warning_and_those_of_another_box_an_err
     assert "the box is not 24 px" in (project / JOB / "run.err").read_text()
 
 
+@pytest.mark.parametrize(("name", "told"), [("mic_01.mrcs", "not of the form"), ("000000@a.mrcs", "index 0")])
+def test_a_broken_image_name_is_an_error(project, other, kept, run, name, told):
+    table = read_particle_table(other / "particles.star")
+    write_particle_table(
+        other / "particles.star", ParticleTable(table.optics, table.particles.assign(rlnImageName=name))
+    )
+    assert run().returncode == 1
+    assert told in Path(JOB, "run.err").read_text()
+
+
 def test_more_than_half_without_a_partner_is_an_error_with_advice(project, other, kept, run):
     there = read_particle_table(other / "particles.star")
     half = there.particles.assign(rlnCoordinateX=[f"{float(x) * 0.5}" for x in there.particles["rlnCoordinateX"]])

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from winnow2d.errors import JobError
-from winnow2d.formats.jobs import PROVENANCE
-from winnow2d.ownership import check_project
+from winnow2d.formats.jobs import PROVENANCE, JobFile, write_job_star
+from winnow2d.options import OwnOptions
+from winnow2d.ownership import check_named, check_project
 
 JOBS, CLEAN, PAGE = ["Extract/job001", "Select/job012"], "Select/clean", "report/index.html"
 
@@ -97,3 +98,16 @@ def test_a_broken_graph_is_told_with_the_rest(project):
     write("default_pipeline.star", "data_x\n\n_a 1\n")
     write(PAGE)
     assert len(refused()) == 2
+
+
+def test_a_file_that_is_not_there_is_told_unless_its_job_has_read_it(project):
+    write("there.star")
+    named = [("input.particles", path, "Extract/job001") for path in ("there.star", "gone.star", "typo.star")]
+    Path("Extract/job001").mkdir(parents=True)
+    job = JobFile("relion.extract", 5, None, OwnOptions(), {"particles": "gone.star"}, {"particles": "x"})
+    write_job_star("Extract/job001/job.star", job)
+    with pytest.raises(JobError) as caught:
+        check_named(named)
+    assert caught.value.problems == (
+        "input.particles: typo.star does not exist; paths are relative to the project directory.",
+    )

@@ -92,6 +92,16 @@ def test_images_of_a_project_of_ours_that_lies_in_this_one_are_linked(project, r
     assert all((project / stack).is_file() for stack in kept.str.partition("@")[2])
 
 
+def test_a_class_that_the_model_has_not_is_told_by_its_row(project, select):
+    path = project / CLASSIFIED["data"]
+    table = read_particle_table(path)
+    table.particles.loc[3, "rlnClassNumber"] = "9"
+    write_particle_table(path, table)
+    assert select().returncode == 1
+    told = "run_it004_data.star: data_particles row 4: rlnClassNumber 9, but the model has 5 classes"
+    assert told in (project / "Select/job012/run.err").read_text()
+
+
 def test_nothing_kept_is_an_error_that_leaves_the_ledger(project, select):
     done = select(rank_threshold=1.0)
     assert done.returncode == 1

@@ -19,7 +19,7 @@ from winnow2d.intake.stacks import (
     search_folders,
     split_image_names,
 )
-from winnow2d.intake.tables import optics_rows
+from winnow2d.intake.tables import check_image_names, optics_rows
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +46,15 @@ def with_links(
     Raises
     ------
     StarError
-        A stack has another box than the table says, or too few images.
+        An image name is broken, a stack has another box than the table says, or too few images.
     """
+    findings = Findings()
+    check_image_names(table.particles, str(source), findings)
     project = project.absolute()
     references = split_image_names(table.particles["rlnImageName"])
     own_links = read_own_links(project, job_directory)
     found = find_outside(references.names, source, project, stacks_root, own_links)
     missing = [name for name, path in found.items() if path is None]
-    findings = Findings()
     if missing:
         findings.warn(
             f"{len(missing)} of {len(found)} stacks of {source} were not found: {name_some(missing)}. Their names are "

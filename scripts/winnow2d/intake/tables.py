@@ -75,7 +75,8 @@ def check_tables(table: ParticleTable, source: str, do_ctf_correction: bool, fin
     if table.particles.empty:
         findings.error(f"{source}: data_particles has no rows, expected at least one particle. Check the selection.")
         return
-    _check_image_names(table.particles, source, findings)
+    check_image_names(table.particles, source, findings)
+    _check_each_once(table.particles, source, findings)
     if len(table.optics.columns):
         _check_group_references(table, source, findings)
         check_optics(table.optics, source, findings)
@@ -88,7 +89,8 @@ def check_tables(table: ParticleTable, source: str, do_ctf_correction: bool, fin
         )
 
 
-def _check_image_names(particles: pd.DataFrame, source: str, findings: Findings) -> None:
+def check_image_names(particles: pd.DataFrame, source: str, findings: Findings) -> None:
+    """Add to `findings` image names that are missing, broken or count from 0."""
     where = f"{source}: data_particles"
     if "rlnImageName" not in particles:
         findings.error(
@@ -112,9 +114,17 @@ def _check_image_names(particles: pd.DataFrame, source: str, findings: Findings)
             f"{where} {name_rows(is_zero)}: image index 0 in rlnImageName, expected 1 or more: "
             "the first image of a stack is number 1."
         )
-    # 1@a and 000001@a are one image though they are two strings
-    image = pd.DataFrame({"index": index, "stack": parts[2]})
-    is_again = (image.duplicated() & ~is_broken & ~is_zero).to_numpy()
+
+
+def _check_each_once(particles: pd.DataFrame, source: str, findings: Findings) -> None:
+    """Add to `findings` images that stand there twice."""
+    if "rlnImageName" not in particles:
+        return
+    where, names = f"{source}: data_particles", particles["rlnImageName"]
+    parts = names.str.partition("@")
+    # 1@a and 000001@a are one image though they are two strings; names that are no image are told elsewhere
+    image = pd.DataFrame({"index": numbers(parts[0]), "stack": parts[2]})
+    is_again = (image.duplicated() & (image["index"] > 0) & (image["stack"] != "")).to_numpy()
     if is_again.any():
         first = int(np.argmax(is_again))
         earlier = int(np.argmax((image == image.iloc[first]).all(axis=1).to_numpy()))
