@@ -57,5 +57,7 @@ if __name__ == "__main__":
             table = downsampled(table, rescaling, Path(), job.directory.as_posix(), job.threads, tell)
         job.settle(options)
         for truth in job.inputs.truth:
-            write_renamed_truth(job.outputs.truth[0], read_star(truth)["truth"], entered.particles, table.particles)
+            write_renamed_truth(
+                job.directory / "truth.star", read_star(truth)["truth"], entered.particles, table.particles
+            )
         write_particle_table(job.outputs.particles, table)

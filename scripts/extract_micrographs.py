@@ -7,7 +7,7 @@ from pathlib import Path
 
 from winnow2d import runner
 from winnow2d.config import check_config
-from winnow2d.errors import StarError
+from winnow2d.errors import JobError, StarError
 from winnow2d.extraction.auto_box import box_around, chosen_box
 from winnow2d.extraction.job import Sources, extract_particles
 from winnow2d.extraction.settings import Settings, settings_of
@@ -55,6 +55,21 @@ def form_of(options: ExtractOptions, micrographs: str, coordinates: str) -> Extr
     )
 
 
+def coordinates_of(job: runner.Job) -> str:
+    """Return where the particles are: as the rule says, or as the form of a job.star does.
+
+    Raises
+    ------
+    JobError
+        The form names none.
+    """
+    given = coordinates_in_form(job.options) or getattr(job.params, "coordinates", "")
+    if not given:
+        name = "fndata_reextract" if job.options.do_reextract else "coords_suffix"
+        raise JobError(f"{job.name}job.star: {name} is empty; name the file with the particles' coordinates")
+    return given
+
+
 def _has_particles(path: str) -> bool:
     return "particles" in read_star(path, wanted=lambda name: name in ("particles", "optics"))
 
@@ -84,13 +99,13 @@ def check_rounds(job: runner.Job, settings: Settings) -> None:
 
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
+        options = job.options
         sources = Sources(
             job.inputs.micrographs.as_posix(),
-            coordinates_in_form(job.options) or job.params.coordinates,
+            coordinates_of(job),
             getattr(job.params, "do_ctf_correction", False),  # RELION's form cuts particles without CTF, too
             job.own.stacks_root,
         )
-        options = job.options
         if job.own.auto_box:
             options = with_chosen_box(job, options, job.params.particle_diameter)
         job.settle(form_of(options, sources.micrographs, sources.coordinates))
@@ -104,4 +119,4 @@ if __name__ == "__main__":
 
         table = extract_particles(sources, settings, Path(), job.directory.as_posix(), job.threads, tell)
         for truth in getattr(job.inputs, "picked_truth", []):
-            write_truth(job.outputs.truth[0], read_star(truth)["truth"], table.particles)
+            write_truth(job.directory / "truth.star", read_star(truth)["truth"], table.particles)

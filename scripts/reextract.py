@@ -72,4 +72,4 @@ if __name__ == "__main__":
         table = extract_particles(sources, settings, Path(), job.directory.as_posix(), job.threads, tell)
         for truth in job.inputs.truth:
             entered = read_particle_table(job.inputs.entered).particles
-            write_renamed_truth(job.outputs.truth[0], read_star(truth)["truth"], entered, table.particles)
+            write_renamed_truth(job.directory / "truth.star", read_star(truth)["truth"], entered, table.particles)

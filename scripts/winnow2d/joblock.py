@@ -105,10 +105,15 @@ class JobLock:
 
     def _try(self) -> bool:
         try:
-            with open(self.path, "x", encoding="utf-8") as stream:
-                json.dump(self._content(), stream)
+            stream = open(self.path, "x", encoding="utf-8")
         except FileExistsError:
             return False
+        try:
+            with stream:
+                json.dump(self._content(), stream)
+        except OSError:  # a full disk; an empty lock would be taken for another machine's
+            self.path.unlink(missing_ok=True)
+            raise
         return True
 
     def _content(self) -> dict[str, Any]:
@@ -139,6 +144,8 @@ class JobLock:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             holder = _read(self.path)
+            if holder == {}:
+                continue  # not to be read, or not yet written by whoever took it; the next beat tells
             self.is_lost = holder is None or holder.get("token") != self.token
             if self.is_lost:
                 return

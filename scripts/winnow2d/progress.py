@@ -55,6 +55,18 @@ class _Console(logging.Handler):
         sys.stderr.flush()
 
 
+class _Log(logging.FileHandler):
+    """A file that takes the lines for which the disk has room; that it has none is the job's to say, once."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class _Lines(logging.Formatter):
     """The message, with its level in front from WARNING on; a traceback only where one is wanted."""
 
@@ -111,7 +123,7 @@ def logging_to(directory: Path, bar: ProgressBar, logs: Sequence[str] = ()) -> I
 
 def _file_handler(path: Path, level: int, has_traceback: bool) -> logging.Handler:
     """Return a handler that appends lines to a file."""
-    handler = logging.FileHandler(path, mode="a", encoding="utf-8")
+    handler = _Log(path, mode="a", encoding="utf-8")
     handler.setLevel(level)
     handler.setFormatter(_Lines(has_traceback))
     return handler

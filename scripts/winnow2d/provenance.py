@@ -50,7 +50,7 @@ def package_versions() -> dict[str, str]:
 
 
 class Provenance:
-    """The record of one run; `begin` writes it, `end` adds how it went."""
+    """The record of one run; `begin` writes it, `end` adds how it went, for `write`."""
 
     def __init__(self, directory: Path, job: JobFile, facts: Mapping[str, Any]):
         self._path = directory / PROVENANCE
@@ -75,16 +75,16 @@ class Provenance:
     def begin(self) -> None:
         """Write the record of a run that has begun."""
         self._record |= {"started": _clock(self._started), "status": "Running"}
-        self._write()
+        self.write()
         self._record["inputs"] = {name: [describe_file(path) for path in paths] for name, paths in self._inputs.items()}
-        self._write()
+        self.write()
 
     def add(self, facts: Mapping[str, Any]) -> None:
-        """Add facts that `end` writes."""
+        """Add facts for `write`."""
         self._record |= facts
 
     def end(self, status: str) -> dict[str, float]:
-        """Write how the run ended; return its wall time and CPU time in s and its peak memory in MB."""
+        """Add how the run ended; return its wall time and CPU time in s and its peak memory in MB."""
         ended = time.time()
         own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
@@ -94,10 +94,10 @@ class Provenance:
             "peak_memory_mb": round(max(own.ru_maxrss, children.ru_maxrss) / 1024, 1),  # Linux counts KiB
         }
         self._record |= {"ended": _clock(ended), "status": status} | measures
-        self._write()
         return measures
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Replace the record on disk."""
         with replaced(self._path) as (temporary,):
             temporary.write_text(json.dumps(self._record, indent=2) + "\n", encoding="utf-8")
 

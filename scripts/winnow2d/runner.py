@@ -37,16 +37,17 @@ import os
 import shlex
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from winnow2d.doors import AS_RESOURCES, JobSpec, Request, read_request
 from winnow2d.errors import JobError, WinnowError
+from winnow2d.failures import problems_to_put_right, refuse, where
 from winnow2d.formats import jobs, project
 from winnow2d.formats.pipeline_star import NODE_KINDS, PIPELINE
 from winnow2d.joblock import JobLock, mark_dead_jobs, queue_job_id
@@ -205,11 +206,16 @@ class Job:
         """Say everywhere how the job ended, the exit file before the graph: RELION completes the graph from it."""
         measures = self._provenance.end(status)
         logger.info("%s %s: %.1f s, peak memory %.0f MB", self.name, status, *_figures(measures))
+        places = [self._provenance.write]
         if self._spec.is_relion_job:
-            jobs.write_exit_file(self.directory, status)
+            places += [
+                partial(jobs.write_exit_file, self.directory, status),
+                partial(project.set_status, _PROJECT, self.name, status),
+            ]
+        for say in places:
             try:
-                project.set_status(_PROJECT, self.name, status)
-            except WinnowError as error:
+                say()
+            except (WinnowError, OSError) as error:
                 logger.warning("%s is not yet shown as %s: %s", self.name, status, error)
 
 
@@ -258,9 +264,8 @@ def job(script_globals: Mapping[str, Any], spec: JobSpec) -> Iterator[Job]:
     try:
         running = Job(read_request(script_globals, spec), spec)
         running._claim()
-    except WinnowError as error:
-        sys.stderr.write("".join(f"ERROR: {problem}\n" for problem in error.problems))
-        raise SystemExit(1) from None
+    except (WinnowError, OSError) as error:
+        refuse(error, ".")
     status = "Failed"
     try:
         with _Signals() as signals, logging_to(running.directory, running._bar, running._request.logs):
@@ -272,25 +277,18 @@ def job(script_globals: Mapping[str, Any], spec: JobSpec) -> Iterator[Job]:
             except JobAborted as stop:
                 status = "Aborted"
                 logger.error("%s aborted: %s", running.name, stop)
-            except WinnowError as error:
-                for problem in error.problems:
-                    logger.error("%s", problem)
             except BaseException as error:
-                logger.error("%s %s", running.name, _where(error, running.directory), exc_info=True)
+                problems = problems_to_put_right(error, running.directory)
+                for problem in problems:
+                    logger.error("%s", problem)
+                if not problems:
+                    logger.error("%s %s", running.name, where(error, running.directory), exc_info=True)
             signals.close()
             if not running._lock.is_lost:  # else how the job ends is the other machine's to say
                 running._end(status)
+    except OSError as error:  # there is no place for the logs
+        refuse(error, running.directory)
     finally:
         running._lock.release()
     if status != "Succeeded":
         raise SystemExit(1)
-
-
-def _where(error: BaseException, directory: Path) -> str:
-    """Return one line on an error nobody foresaw."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        place = f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    message = " ".join(str(error).split()) or "no message"
-    return f"failed: {type(error).__name__} in {place}: {message}. The traceback is in {directory}/run.err."

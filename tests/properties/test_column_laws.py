@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow2d.formats import labels
+from winnow2d.formats.assigned_rows import AssignedRows
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import (
     ParticleTable,
     particles_from_table,
     read_particle_table,
     sort_by_micrograph,
-    table_with_assignments,
-    write_particle_table,
 )
 from winnow2d.formats.selection_star import write_kept_particles
 from winnow2d.formats.star import write_star
@@ -105,7 +104,7 @@ def classified(source: str, target: str, kept: np.ndarray) -> None:
     particles, _ = particles_from_table(table)
     rows = np.arange(len(particles))
     particles = replace(particles, class_index=rows % 3, psi_deg=rows / 7.0, max_probability=rows / 10.0)
-    write_particle_table("data.star", table_with_assignments(table, particles, 1))
+    write_star("data.star", {"optics": table.optics, "particles": AssignedRows(table.particles).at(particles, 1)})
     write_kept_particles(target, read_particle_table("data.star"), kept)
 
 

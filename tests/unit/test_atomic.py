@@ -1,6 +1,7 @@
 """Files that are whole or absent, at once or behind the work that follows."""
 
 import contextlib
+import signal
 import threading
 from pathlib import Path
 
@@ -87,7 +88,55 @@ def test_an_error_is_raised_from_what_follows_and_nothing_after_it_is_done(tmp_p
         for number in range(20):
             write(tmp_path / f"{number}", "x", behind)
         pytest.fail("no error was raised")
-    assert [name for name in names(tmp_path) if not name.startswith(".")] == ["good"]
+    assert names(tmp_path) == ["good"]
+
+
+def test_what_waited_behind_an_error_leaves_nothing(tmp_path, slow_disk):
+    """None of it is done, so none of it removes what it had written aside by itself."""
+    with contextlib.suppress(OSError), Behind() as behind:
+        behind.do(lambda: slow_disk.wait(10) and full_disk(""))
+        for number in range(2):
+            write(tmp_path / f"{number}", "x", behind)
+        slow_disk.set()
+    assert names(tmp_path) == []
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.fixture
+def interrupt_soon(slow_disk):
+    """Return a function that has a signal interrupt what follows, and the disk go on only after that."""
+
+    def interrupt(*arguments):
+        raise Interrupted
+
+    def soon():
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        threading.Timer(0.3, slow_disk.set).start()
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    yield soon
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, former)
+
+
+def test_a_signal_while_the_disk_holds_up_leaves_nothing_written_aside(tmp_path, interrupt_soon):
+    with contextlib.suppress(Interrupted), Behind() as behind:
+        interrupt_soon()
+        for number in range(20):
+            write(tmp_path / f"{number:02d}", "x", behind)
+        pytest.fail("no signal came")
+    assert names(tmp_path) == ["00", "01", "02", "03"]  # those that were given before
+
+
+def test_a_signal_at_the_end_waits_for_what_was_given(tmp_path, interrupt_soon):
+    with contextlib.suppress(Interrupted), Behind() as behind:
+        for number in range(3):
+            write(tmp_path / f"{number}", "x", behind)
+        interrupt_soon()
+    assert names(tmp_path) == ["0", "1", "2"]
 
 
 def test_the_last_error_is_raised_from_the_end(tmp_path, monkeypatch):

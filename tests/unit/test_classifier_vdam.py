@@ -193,6 +193,19 @@ def test_an_overfull_class_is_split(particles, history, caplog, compatibility, a
     assert (found.model.pdf_class[1] > 0.35) == is_split
 
 
+def test_a_lost_class_comes_back_where_every_batch_is_the_whole_set(particles, history, caplog, monkeypatch):
+    """Its share is that of what it was made into, not what the particles gave it before."""
+    monkeypatch.setattr("winnow2d.engine.classify.batch_limits", lambda n: (n, n))
+    caplog.set_level("INFO")
+    state = history[4]
+    lost = replace(state, batch_limits=None, model=replace(state.model, pdf_class=np.array([0.1, 0.0, 0.9])))
+    run = classifier(particles, iteration=lost)
+    shares = [run.update().model.pdf_class for _ in range(2)]
+    assert caplog.text.count("Class 2 was sparse") == 1
+    assert shares[0][1] > 0.2
+    assert shares[1][1] > 0  # no prior of 0, with which no particle could choose it again
+
+
 def test_a_run_continued_between_two_splits_is_the_unbroken_one(particles, caplog, monkeypatch, tmp_path):
     monkeypatch.setattr("winnow2d.engine.recovery.OVERFULL", 1.0)
     monkeypatch.setattr("winnow2d.engine.recovery.SPARSE", 1.0)

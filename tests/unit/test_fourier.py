@@ -83,3 +83,4 @@ def test_phases_on_the_grid_are_those_of_any_frequency(rng):
         shifts = rng.normal(0, 3, (4, 2))
         found = fourier.shift_phases_on_grid(kx, ky, shifts, box)
         np.testing.assert_allclose(found, fourier.shift_phases(kx, ky, shifts, box), atol=1e-13)
+        assert found.flags.c_contiguous  # what is compiled would go through it in strides

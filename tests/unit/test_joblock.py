@@ -85,6 +85,27 @@ def test_heartbeat_beats_and_sees_a_takeover(tmp_path, monkeypatch):
     assert json.loads(lock.path.read_text())["token"] == "theirs"
 
 
+def test_a_lock_that_cannot_be_read_for_a_moment_is_not_lost(tmp_path, monkeypatch):
+    """A file system of a cluster that is away for a moment ends no job."""
+    read, reads = joblock._read, []
+
+    def away(lock):
+        reads.append(lock)
+        return {} if len(reads) < 3 else read(lock)
+
+    lock = joblock.JobLock(tmp_path)
+    monkeypatch.setattr(joblock, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(joblock, "_read", away)
+    lock.acquire()
+    for _ in range(200):
+        if len(reads) > 4 or lock.is_lost:
+            break
+        lock._stop.wait(0.02)
+    lock.release()
+    assert not lock.is_lost
+    assert os.listdir(tmp_path) == []
+
+
 def test_dead_jobs_are_marked_and_others_left_alone(tmp_path):
     for number in (11, 21, 31, 41):
         name = f"Class2D/job{number:03d}/"
@@ -101,3 +122,15 @@ def test_dead_jobs_are_marked_and_others_left_alone(tmp_path):
     assert statuses == ["Failed", "Running", "Succeeded", "Running"]
     assert (tmp_path / "Class2D/job011/RELION_JOB_EXIT_FAILURE").exists()
     assert joblock.mark_dead_jobs(tmp_path) == []
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    """An empty one would be taken for another machine's, and hold the job up."""
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("json.dump", full)
+    with pytest.raises(OSError, match="No space"):
+        joblock.JobLock(tmp_path).acquire()
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import pytest
 
 from classified import differences
 from synthetic import blank_particles, one_optics_group
+from winnow2d.formats import atomic
 from winnow2d.formats.atomic import Behind
 from winnow2d.formats.state import STATE_FILE, StateFile, fingerprint, load_state, save_state
 from winnow2d.records import Changes, Iteration, Model, Moments, Sampling
@@ -86,7 +87,7 @@ def test_states_one_after_another_take_turns_in_two_files(tmp_path):
 def test_a_state_is_whole_wherever_replacing_it_ends(tmp_path, monkeypatch):
     """Killed before any step: the next process finds the state before or the new one, and never writes over it."""
     before, after, later = (dataclasses.replace(make_iteration(True), number=number) for number in (1, 2, 3))
-    for step in ("flush", "link", "replace", "second replace", "nothing"):
+    for step in ("flush", "link", "replace", "second flush", "second replace", "nothing"):
         folder = tmp_path / step
         folder.mkdir()
         file = StateFile(folder, "mark")
@@ -112,7 +113,7 @@ class Killed(BaseException):
 
 def stop_at(patch, step):
     """Have replacing a state end before a step."""
-    replace, calls = os.replace, []
+    replace, calls, flushed = os.replace, [], []
 
     def end(*arguments):
         raise Killed
@@ -123,11 +124,37 @@ def stop_at(patch, step):
             raise Killed
         replace(*arguments)
 
-    if step == "flush":
-        patch.setattr("winnow2d.formats.state.flush", end)
+    def flush_or_end(path):
+        flushed.append(path)
+        if len(flushed) == {"flush": 1, "second flush": 2}.get(step):
+            raise Killed
+
+    patch.setattr("winnow2d.formats.state.flush", flush_or_end)
     if step == "link":
         patch.setattr("os.link", end)
     patch.setattr("os.replace", replace_or_end)
+
+
+def test_the_name_of_a_state_is_durable_before_the_one_before_is_written_over(tmp_path, monkeypatch):
+    """Else a machine that loses power may come back with the old name on half of the new content."""
+    file, steps = StateFile(tmp_path, "mark"), []
+    replace, flush = os.replace, atomic.flush
+    monkeypatch.setattr("os.replace", lambda a, b: (replace(a, b), steps.append(os.path.basename(b))))
+    monkeypatch.setattr("winnow2d.formats.state.flush", lambda path: (steps.append(path.name), flush(path)))
+    for _ in range(2):
+        file.save(make_iteration(True))
+    spare = f".{STATE_FILE}.spare"
+    assert steps == [spare, STATE_FILE, tmp_path.name, spare, STATE_FILE, tmp_path.name, spare]
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path, monkeypatch):
+    def flush(path):
+        if path.is_dir():
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr("winnow2d.formats.state.flush", flush)
+    save_state(tmp_path, make_iteration(True), "mark")
+    assert load_state(tmp_path, "mark")[0] is not None
 
 
 def test_without_second_names_states_are_replaced_all_the_same(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from functools import cache
 
 # Of GNU's malloc.h; the last is the largest size that it accepts for what is not given back at once.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-_KEPT, _STEP, _LARGEST = 2**30, 2**24, 2**25
+_KEPT, _STEP, _LARGEST = 2**30, 2**24, 2**22
 
 
 @cache

@@ -130,6 +130,8 @@ def _model(
     """Return the model with all parameters but the accuracies, references flattened; `momentum` keeps old values."""
     total = sums.class_sums[:, 0].sum()
     pdf_class = momentum * found.pdf_class + (1 - momentum) * sums.class_sums[:, 0] / total
+    if not (run.keeps_quirks or momentum):  # no particle saw yet what a class was made into: a share of 0 would stay 0
+        pdf_class = np.where(found.pdf_class == old.pdf_class, pdf_class, found.pdf_class)
     prior_offset, sigma_offset = maximisation.update_offset_prior(
         sums, run.pixel_size_ang, not run.keeps_quirks, (old.prior_offset_ang, old.sigma_offset_ang), momentum
     )

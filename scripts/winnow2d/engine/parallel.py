@@ -16,7 +16,7 @@ from .stages import CLOCK
 CHUNK = 32  # particles evaluated together, on the host a multiple of the smallest: then no byte depends on it
 SMALLEST_CHUNK = 16  # particles of one dense product, whose shape decides its bytes: never a setting
 DEVICE_CHUNK = 256  # particles evaluated together on a GPU, which is slow at many small pieces
-CHUNKS_PER_BATCH = 16  # chunks held in memory at a time, at least
+CHUNKS_PER_BATCH = 32  # chunks held in memory at a time, at least
 _CHUNKS_PER_THREAD = 4  # in a batch, so that threads seldom wait for its end
 _PARTS_PER_THREAD = 4  # of the work of `for_each`, so that a slow part holds up little
 

@@ -6,7 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -53,10 +53,12 @@ def replaced(*paths: str | os.PathLike, behind: Behind | None = None, is_durable
         finish()
         return
     try:
-        behind.do(finish)
-    except Exception:  # an earlier task's
+        begun = behind.do(finish)
+    except BaseException:  # an earlier task's error, or a signal while the disk holds this up
         _remove(temporaries)
         raise
+    # After an error no task is done, so none removes what it had.
+    begun.add_done_callback(lambda done: _remove(temporaries) if done.exception() else None)
 
 
 def _finish(temporaries: list[Path], targets: list[Path], is_durable: bool) -> None:
@@ -76,7 +78,7 @@ def _remove(paths: list[Path]) -> None:
 
 
 def flush(path: str | os.PathLike) -> None:
-    """Wait until the content of a file is on disk."""
+    """Wait until the content of a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -113,7 +115,8 @@ class Behind:
             Or whatever else an earlier task met.
         """
         while self._begun and (len(self._begun) >= self._MOST_WAITING or self._begun[0].done()):
-            self._begun.popleft().result()
+            self._begun[0].result()
+            self._begun.popleft()
         self._begun.append(self._thread.submit(self._one, self._counted(task)))
         return self._begun[-1]
 
@@ -130,7 +133,13 @@ class Behind:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._thread.shutdown()
+        try:
+            wait(self._begun)
+        except BaseException:  # a signal: what was given must not go on when its owner is gone
+            wait(self._begun)
+            raise
+        finally:
+            self._thread.shutdown()
         if self._error is None:
             return
         if kind is None:

@@ -81,6 +81,9 @@ class StateFile:
         with suppress(OSError):  # none yet, or a file system without second names
             os.link(self._path, self._former)
         os.replace(self._spare, self._path)
+        # Before the state that was replaced is written over, its name must not come back when power is lost.
+        with suppress(OSError):  # not every file system does this
+            flush(self._path.parent)
         with suppress(FileNotFoundError):
             os.replace(self._former, self._spare)
 

@@ -122,4 +122,4 @@ def shift_phases_on_grid(kx: Array, ky: Array, shifts_px: Array, box_px: int) ->
     xp = array_module(shifts_px)
     most = box_px // 2
     waves = xp.exp((-2j * np.pi / box_px) * shifts_px[..., None] * xp.arange(-most, most + 1))  # (t, x or y, k)
-    return waves[:, 0, kx + most] * waves[:, 1, ky + most]
+    return xp.ascontiguousarray(waves[:, 0, kx + most] * waves[:, 1, ky + most])  # indexed arrays need not be

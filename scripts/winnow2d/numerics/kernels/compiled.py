@@ -75,13 +75,15 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(inline="always", fastmath=_FREE, **_OPTIONS)(function)
 
 
-@intrinsic
-def larger(context, one, other):
+def _larger(context: Any, one: Any, other: Any) -> tuple[Any, Callable[..., Any]]:
     """Return the larger of two floating-point numbers, neither of them a NaN: such maxima are vectorised."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = arguments[0].type
         function = builder.module.declare_intrinsic("llvm.maxnum", [kind], ir.FunctionType(kind, [kind, kind]))
         return builder.call(function, arguments, fastmath=("nnan", "nsz", "reassoc"))
 
     return one(one, one), generate
+
+
+larger: Any = intrinsic(_larger)
