@@ -50,7 +50,7 @@ def test_every_script_runs_again(project):
             if name.startswith(f"{job}/") and not name.endswith(keeps) and not (project / name).is_symlink():
                 (project / name).unlink()
         if job == "Class2D/job011":
-            (project / job / "winnow_state.npz").unlink()
+            (project / job / "winnow_state.bin").unlink()
         done = run_script(project, script, job)
         assert done.returncode == 0, done.stderr
     assert results(project) == before
