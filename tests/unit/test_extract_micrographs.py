@@ -13,7 +13,9 @@ import pytest
 from micrograph_sets import FOLDER, PATTERN, extract, make_project, micrograph_rows, pixels, stacks, write_micrograph
 from winnow2d.errors import StarError
 from winnow2d.extraction import micrograph as one_micrograph
+from winnow2d.extraction.job import Sources, extract_particles
 from winnow2d.extraction.run import LEFT_OUT, STATE, joined
+from winnow2d.extraction.settings import Settings
 from winnow2d.formats.star import read_star, write_star
 from winnow2d.numerics.windows import Windowing
 
@@ -83,9 +85,6 @@ def test_an_interrupted_extraction_goes_on_to_the_same_files(fresh, finished, mo
         if done == 5:
             raise Stop
 
-    from winnow2d.extraction.job import Sources, extract_particles
-    from winnow2d.extraction.settings import Settings
-
     with pytest.raises(Stop):
         extract_particles(Sources("micrographs.star", PATTERN), Settings(WINDOWING), fresh, JOB, 1, stop)
     assert not (fresh / JOB / "particles.star").exists()
@@ -96,6 +95,20 @@ def test_an_interrupted_extraction_goes_on_to_the_same_files(fresh, finished, mo
     extract(fresh, WINDOWING)
     assert len(read) in (6, 7)  # with one thread two are begun at a time
     assert bytes_of(fresh) == bytes_of(finished)
+
+
+def test_options_changed_and_changed_back_leave_no_other_images(project, finished):
+    """What a run with other options wrote, but stopped before it could tell, is not taken for the first run's."""
+    other = Settings(Windowing(64, 32, True, 12, 4.0, 4.0, False))
+
+    def stop(done, total, text):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        extract_particles(Sources("micrographs.star", PATTERN), other, project, JOB, 2, stop)
+    assert bytes_of(project) != bytes_of(finished)
+    extract(project, WINDOWING)
+    assert bytes_of(project) == bytes_of(finished)
 
 
 @pytest.mark.parametrize("changed", ["windowing", "coordinates", "micrograph", "ctf"])

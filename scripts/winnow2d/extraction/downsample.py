@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
-from winnow2d.extraction.remembering import Remembering, read_state
+from winnow2d.extraction.remembering import Done, Remembering, read_state
 from winnow2d.extraction.settings import background_radius_px
 from winnow2d.formats import labels
 from winnow2d.formats.extracted_stack import write_extracted
@@ -141,7 +141,7 @@ class _Work:
     pixel_ang: np.ndarray
     project: Path
     job_directory: str
-    done: dict[str, str]
+    done: Done
 
     def stack_of(self, part: _Part) -> str:
         return f"{self.job_directory}/Particles/part_{part.number:06d}.mrcs"
@@ -159,6 +159,7 @@ class _Work:
         source = ParticleStack(names, self.project, box_px)
         pixel_ang = float(self.pixel_ang[part.group]) * box_px / output_px
         parts = self._images(source, len(names), windowing)
+        self.done.forget_other(stack, fingerprint)
         write_extracted(self.project / stack, parts, pixel_ang, self.rescaling.is_float16)
         return part, stack, fingerprint
 
