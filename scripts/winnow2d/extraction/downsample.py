@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 STACK_SIZE = 2048  # images per stack written: what a thread does at a time, and what is done again after a crash
 _AT_ONCE = 64  # images in memory per thread
 STATE = "winnow_downsampled.tsv"
+ENGINE = "1"  # raised when the same options would give other images
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,14 @@ class _Work:
         """Write one stack unless it is there; return it with its name and fingerprint."""
         stack, names = self.stack_of(part), self.names[part.rows].tolist()
         box_px, output_px = (int(px[part.group]) for px in (self.rescaling.boxes_px, self.rescaling.outputs_px))
-        facts = repr((box_px, output_px, self.rescaling.is_float16, float(self.pixel_ang[part.group])))
+        source = ParticleStack(names, self.project, box_px)
+        scale = (box_px, output_px, self.rescaling.is_float16, float(self.pixel_ang[part.group]))
+        facts = repr((ENGINE, *scale, [_state_of(self.project / file) for file in source.files]))
         fingerprint = hashlib.sha256("\0".join([facts, *names]).encode()).hexdigest()[:32]
         if self.done.get(stack) == fingerprint and (self.project / stack).is_file():
             return part, stack, fingerprint
         radius = background_radius_px(-1, box_px, output_px)
         windowing = Windowing(box_px, output_px, True, radius)
-        source = ParticleStack(names, self.project, box_px)
         pixel_ang = float(self.pixel_ang[part.group]) * box_px / output_px
         parts = self._images(source, len(names), windowing)
         self.done.forget_other(stack, fingerprint)
@@ -168,6 +170,15 @@ class _Work:
         for start in range(0, n, _AT_ONCE):
             rows = np.arange(start, min(start + _AT_ONCE, n))
             yield processed(source.read(rows), windowing, rows)
+
+
+def _state_of(file: Path) -> tuple[int, int]:
+    """Return size and time of a stack, which tell whether it is the same; zeros where reading will find none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _in_order(work: _Work, parts: Sequence[_Part], n_threads: int) -> Iterator[tuple[_Part, str, str]]:
