@@ -240,6 +240,34 @@ def test_a_pattern_that_fits_no_file(fresh):
     assert "AutoPick/job004/Mic/m1_autopick.star was looked for" in told
 
 
+def test_one_file_of_coordinates_for_two_micrographs_of_one_name_is_refused(fresh):
+    write_micrograph(fresh / "other/m1.mrc", pixels(np.random.default_rng(1), (120, 160)))
+    edit(fresh, "micrographs", rlnMicrographName="other/m1.mrc")
+    tables = read_star(fresh / "micrographs.star")
+    tables["micrographs"].loc[1, "rlnMicrographName"] = f"{FOLDER}/m1.mrc"
+    write_star(fresh / "micrographs.star", tables)
+    shutil.move(fresh / "AutoPick/job004/Mic/m1_pick.star", fresh / "AutoPick/job004/m1_pick.star")
+    assert f"gives other/m1.mrc and {FOLDER}/m1.mrc the same file" in refused(fresh)
+
+
+@pytest.mark.parametrize(
+    ("table", "label", "cell", "words"),
+    [
+        ("particles", "rlnCoordinateY", "left", "data_particles row 3: rlnCoordinateY is 'left', expected a number"),
+        ("particles", "rlnCoordinateX", "nan", "data_particles row 3: rlnCoordinateX is 'nan', expected a number"),
+        ("optics", "rlnImagePixelSize", None, "particles.star: table data_optics has no column rlnImagePixelSize"),
+    ],
+)
+def test_particles_that_cannot_be_cut_again_are_told(project, table, label, cell, words):
+    tables = read_star(project / JOB / "particles.star")
+    if cell is None:
+        tables[table] = tables[table].drop(columns=label)
+    else:
+        tables[table].loc[2, label] = cell
+    write_star(project / "particles.star", tables)
+    assert words in refused(project, "particles.star")
+
+
 def test_micrographs_that_are_nowhere(fresh):
     shutil.rmtree(fresh / FOLDER)
     told = refused(fresh)
