@@ -117,6 +117,14 @@ def test_what_survives_has_its_full_images_again(table, tmp_path):
     assert back.optics.equals(table.optics)
 
 
+def test_full_size_images_of_the_project_particles_come_from_are_not_meant(table, tmp_path):
+    names = [f"{row + 1:06d}@Extract/job001/elsewhere.mrcs" for row in range(N)]
+    entered = ParticleTable(table.optics, table.particles.assign(winnowFullSizeImageName=names))
+    assert full_size(entered, entered).particles.equals(table.particles)
+    small = run(full_size(entered, entered), tmp_path)
+    assert full_size(small, entered).particles["rlnImageName"].equals(table.particles["rlnImageName"])
+
+
 def test_an_optics_group_that_did_not_enter_is_told(table, tmp_path):
     other = ParticleTable(table.optics.assign(rlnOpticsGroupName=["a", "x"]), table.particles)
     with pytest.raises(StarError, match=r"optics group x is not among those that entered \(a, b\)"):

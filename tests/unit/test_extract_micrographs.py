@@ -15,7 +15,7 @@ from winnow2d.errors import StarError
 from winnow2d.extraction import micrograph as one_micrograph
 from winnow2d.extraction.job import Sources, extract_particles
 from winnow2d.extraction.run import LEFT_OUT, STATE, joined
-from winnow2d.extraction.settings import Settings
+from winnow2d.extraction.settings import Recentring, Settings
 from winnow2d.formats.star import read_star, write_star
 from winnow2d.numerics.windows import Windowing
 
@@ -266,6 +266,25 @@ def test_particles_that_cannot_be_cut_again_are_told(project, table, label, cell
         tables[table].loc[2, label] = cell
     write_star(project / "particles.star", tables)
     assert words in refused(project, "particles.star")
+
+
+def test_particles_cut_again_name_no_former_image_as_their_full_size(project):
+    tables = read_star(project / JOB / "particles.star")
+    tables["particles"]["winnowFullSizeImageName"] = tables["particles"]["rlnImageName"]
+    write_star(project / "particles.star", tables)
+    assert "winnowFullSizeImageName" not in extract(project, WINDOWING, "particles.star").particles
+
+
+def test_particles_of_another_pixel_size_are_centred_anew(project):
+    """A point to centre on is given in their pixels."""
+    coordinates, tables = [], read_star(project / JOB / "particles.star")
+    for size in ("4.0", "6.0"):
+        tables["optics"]["rlnImagePixelSize"] = size
+        write_star(project / "particles.star", tables)
+        recentring = Recentring(do_recenter=True, reference_point_px=(3.0, 0.0, 0.0))
+        table = extract(project, WINDOWING, "particles.star", recentring=recentring)
+        coordinates.append(table.particles["rlnCoordinateX"].astype(float).to_numpy())
+    assert np.allclose(coordinates[1] - coordinates[0], 3.0)
 
 
 def test_micrographs_that_are_nowhere(fresh):

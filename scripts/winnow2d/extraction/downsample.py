@@ -57,7 +57,9 @@ def full_size(table: ParticleTable, entered: ParticleTable) -> ParticleTable:
     """
     particles = table.particles.copy()
     if labels.FULL_SIZE_IMAGE_NAME in particles:
-        particles[labels.IMAGE_NAME] = particles.pop(labels.FULL_SIZE_IMAGE_NAME)
+        whole = particles.pop(labels.FULL_SIZE_IMAGE_NAME)
+        if whole.isin(set(entered.particles[labels.IMAGE_NAME])).all():  # else of a project these come from
+            particles[labels.IMAGE_NAME] = whole
     row_of = {name: row for row, name in enumerate(entered.optics[labels.OPTICS_GROUP_NAME])}
     optics = table.optics.copy()
     for row, name in enumerate(optics[labels.OPTICS_GROUP_NAME]):

@@ -89,7 +89,9 @@ def _fingerprint(planned: PlannedMicrograph, settings: Settings) -> str:
     facts = (ENGINE, settings, planned.name, planned.pixel_size_ang, planned.optics_number, planned.ctf)
     digest = hashlib.sha256(repr((*facts, status.st_size, status.st_mtime_ns)).encode())
     if planned.particles is not None:
-        digest.update(repr(planned.particles.columns.tolist()).encode())
+        digest.update(
+            repr((planned.particles.columns.tolist(), np.asarray(planned.particle_pixel_ang).tolist())).encode()
+        )
         digest.update("\0".join(map(str, planned.particles.to_numpy().ravel())).encode())
     elif planned.coordinates is not None:
         if not planned.coordinates.is_file():
@@ -110,6 +112,7 @@ def particle_rows(planned: PlannedMicrograph, settings: Settings, stack: str) ->
         rows = recentred(
             planned.particles, settings.recentring, planned.pixel_size_ang, np.asarray(planned.particle_pixel_ang)
         )
+        rows = rows.drop(columns=labels.FULL_SIZE_IMAGE_NAME, errors="ignore")  # of images that these replace
         rows[labels.IMAGE_NAME] = image_names(len(rows), stack)
         rows[labels.MICROGRAPH_NAME] = planned.name
         rows[labels.OPTICS_GROUP] = planned.optics_number
