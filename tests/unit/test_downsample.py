@@ -87,12 +87,42 @@ def test_another_box_is_written_anew(table, tmp_path):
     assert ParticleStack([f"1@{JOB}/Particles/part_000001.mrcs"], tmp_path).box_px == 16
 
 
+def test_a_stack_replaced_under_its_name_is_read_again(table, tmp_path):
+    first = run(table, tmp_path)
+    names = first.particles["rlnImageName"].tolist()[:1]
+    before = ParticleStack(names, tmp_path).read([0])
+    write_stack(tmp_path / "g1.mrcs", np.random.default_rng(2).normal(0, 1, (60, 48, 48)), 2.0)
+    run(table, tmp_path)
+    assert not np.array_equal(ParticleStack(names, tmp_path).read([0]), before)
+
+
+def test_a_box_changed_and_changed_back_leaves_no_other_images(table, tmp_path):
+    """What a run with another box wrote, but stopped before it could tell, is not taken for the first run's."""
+
+    def stop(done, total, text):
+        raise InterruptedError
+
+    run(table, tmp_path)
+    with pytest.raises(InterruptedError):
+        downsampled(table, Rescaling(np.array([48, 32]), np.array([16, 32])), tmp_path, JOB, 2, stop)
+    names = run(table, tmp_path).particles["rlnImageName"]
+    assert [ParticleStack([name], tmp_path).box_px for name in names if name.startswith("000001@Extract")] == [24] * 3
+
+
 def test_what_survives_has_its_full_images_again(table, tmp_path):
     small = run(table, tmp_path)
     kept = ParticleTable(small.optics, small.particles.iloc[10:40].reset_index(drop=True))
     back = full_size(kept, table)
     assert back.particles.equals(table.particles.iloc[10:40].reset_index(drop=True))
     assert back.optics.equals(table.optics)
+
+
+def test_full_size_images_of_the_project_particles_come_from_are_not_meant(table, tmp_path):
+    names = [f"{row + 1:06d}@Extract/job001/elsewhere.mrcs" for row in range(N)]
+    entered = ParticleTable(table.optics, table.particles.assign(winnowFullSizeImageName=names))
+    assert full_size(entered, entered).particles.equals(table.particles)
+    small = run(full_size(entered, entered), tmp_path)
+    assert full_size(small, entered).particles["rlnImageName"].equals(table.particles["rlnImageName"])
 
 
 def test_an_optics_group_that_did_not_enter_is_told(table, tmp_path):

@@ -13,7 +13,9 @@ import pytest
 from micrograph_sets import FOLDER, PATTERN, extract, make_project, micrograph_rows, pixels, stacks, write_micrograph
 from winnow2d.errors import StarError
 from winnow2d.extraction import micrograph as one_micrograph
+from winnow2d.extraction.job import Sources, extract_particles
 from winnow2d.extraction.run import LEFT_OUT, STATE, joined
+from winnow2d.extraction.settings import Recentring, Settings
 from winnow2d.formats.star import read_star, write_star
 from winnow2d.numerics.windows import Windowing
 
@@ -83,9 +85,6 @@ def test_an_interrupted_extraction_goes_on_to_the_same_files(fresh, finished, mo
         if done == 5:
             raise Stop
 
-    from winnow2d.extraction.job import Sources, extract_particles
-    from winnow2d.extraction.settings import Settings
-
     with pytest.raises(Stop):
         extract_particles(Sources("micrographs.star", PATTERN), Settings(WINDOWING), fresh, JOB, 1, stop)
     assert not (fresh / JOB / "particles.star").exists()
@@ -96,6 +95,20 @@ def test_an_interrupted_extraction_goes_on_to_the_same_files(fresh, finished, mo
     extract(fresh, WINDOWING)
     assert len(read) in (6, 7)  # with one thread two are begun at a time
     assert bytes_of(fresh) == bytes_of(finished)
+
+
+def test_options_changed_and_changed_back_leave_no_other_images(project, finished):
+    """What a run with other options wrote, but stopped before it could tell, is not taken for the first run's."""
+    other = Settings(Windowing(64, 32, True, 12, 4.0, 4.0, False))
+
+    def stop(done, total, text):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        extract_particles(Sources("micrographs.star", PATTERN), other, project, JOB, 2, stop)
+    assert bytes_of(project) != bytes_of(finished)
+    extract(project, WINDOWING)
+    assert bytes_of(project) == bytes_of(finished)
 
 
 @pytest.mark.parametrize("changed", ["windowing", "coordinates", "micrograph", "ctf"])
@@ -225,6 +238,53 @@ def test_a_pattern_that_fits_no_file(fresh):
     told = refused(fresh, "AutoPick/job004/*_autopick.star")
     assert "fits no file: " in told
     assert "AutoPick/job004/Mic/m1_autopick.star was looked for" in told
+
+
+def test_one_file_of_coordinates_for_two_micrographs_of_one_name_is_refused(fresh):
+    write_micrograph(fresh / "other/m1.mrc", pixels(np.random.default_rng(1), (120, 160)))
+    edit(fresh, "micrographs", rlnMicrographName="other/m1.mrc")
+    tables = read_star(fresh / "micrographs.star")
+    tables["micrographs"].loc[1, "rlnMicrographName"] = f"{FOLDER}/m1.mrc"
+    write_star(fresh / "micrographs.star", tables)
+    shutil.move(fresh / "AutoPick/job004/Mic/m1_pick.star", fresh / "AutoPick/job004/m1_pick.star")
+    assert f"gives other/m1.mrc and {FOLDER}/m1.mrc the same file" in refused(fresh)
+
+
+@pytest.mark.parametrize(
+    ("table", "label", "cell", "words"),
+    [
+        ("particles", "rlnCoordinateY", "left", "data_particles row 3: rlnCoordinateY is 'left', expected a number"),
+        ("particles", "rlnCoordinateX", "nan", "data_particles row 3: rlnCoordinateX is 'nan', expected a number"),
+        ("optics", "rlnImagePixelSize", None, "particles.star: table data_optics has no column rlnImagePixelSize"),
+    ],
+)
+def test_particles_that_cannot_be_cut_again_are_told(project, table, label, cell, words):
+    tables = read_star(project / JOB / "particles.star")
+    if cell is None:
+        tables[table] = tables[table].drop(columns=label)
+    else:
+        tables[table].loc[2, label] = cell
+    write_star(project / "particles.star", tables)
+    assert words in refused(project, "particles.star")
+
+
+def test_particles_cut_again_name_no_former_image_as_their_full_size(project):
+    tables = read_star(project / JOB / "particles.star")
+    tables["particles"]["winnowFullSizeImageName"] = tables["particles"]["rlnImageName"]
+    write_star(project / "particles.star", tables)
+    assert "winnowFullSizeImageName" not in extract(project, WINDOWING, "particles.star").particles
+
+
+def test_particles_of_another_pixel_size_are_centred_anew(project):
+    """A point to centre on is given in their pixels."""
+    coordinates, tables = [], read_star(project / JOB / "particles.star")
+    for size in ("4.0", "6.0"):
+        tables["optics"]["rlnImagePixelSize"] = size
+        write_star(project / "particles.star", tables)
+        recentring = Recentring(do_recenter=True, reference_point_px=(3.0, 0.0, 0.0))
+        table = extract(project, WINDOWING, "particles.star", recentring=recentring)
+        coordinates.append(table.particles["rlnCoordinateX"].astype(float).to_numpy())
+    assert np.allclose(coordinates[1] - coordinates[0], 3.0)
 
 
 def test_micrographs_that_are_nowhere(fresh):

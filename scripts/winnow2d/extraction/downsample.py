@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
-from winnow2d.extraction.remembering import Remembering, read_state
+from winnow2d.extraction.remembering import Done, Remembering, read_state
 from winnow2d.extraction.settings import background_radius_px
 from winnow2d.formats import labels
 from winnow2d.formats.extracted_stack import write_extracted
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 STACK_SIZE = 2048  # images per stack written: what a thread does at a time, and what is done again after a crash
 _AT_ONCE = 64  # images in memory per thread
 STATE = "winnow_downsampled.tsv"
+ENGINE = "1"  # raised when the same options would give other images
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def full_size(table: ParticleTable, entered: ParticleTable) -> ParticleTable:
     """
     particles = table.particles.copy()
     if labels.FULL_SIZE_IMAGE_NAME in particles:
-        particles[labels.IMAGE_NAME] = particles.pop(labels.FULL_SIZE_IMAGE_NAME)
+        whole = particles.pop(labels.FULL_SIZE_IMAGE_NAME)
+        if whole.isin(set(entered.particles[labels.IMAGE_NAME])).all():  # else of a project these come from
+            particles[labels.IMAGE_NAME] = whole
     row_of = {name: row for row, name in enumerate(entered.optics[labels.OPTICS_GROUP_NAME])}
     optics = table.optics.copy()
     for row, name in enumerate(optics[labels.OPTICS_GROUP_NAME]):
@@ -141,7 +144,7 @@ class _Work:
     pixel_ang: np.ndarray
     project: Path
     job_directory: str
-    done: dict[str, str]
+    done: Done
 
     def stack_of(self, part: _Part) -> str:
         return f"{self.job_directory}/Particles/part_{part.number:06d}.mrcs"
@@ -150,15 +153,17 @@ class _Work:
         """Write one stack unless it is there; return it with its name and fingerprint."""
         stack, names = self.stack_of(part), self.names[part.rows].tolist()
         box_px, output_px = (int(px[part.group]) for px in (self.rescaling.boxes_px, self.rescaling.outputs_px))
-        facts = repr((box_px, output_px, self.rescaling.is_float16, float(self.pixel_ang[part.group])))
+        source = ParticleStack(names, self.project, box_px)
+        scale = (box_px, output_px, self.rescaling.is_float16, float(self.pixel_ang[part.group]))
+        facts = repr((ENGINE, *scale, [_state_of(self.project / file) for file in source.files]))
         fingerprint = hashlib.sha256("\0".join([facts, *names]).encode()).hexdigest()[:32]
         if self.done.get(stack) == fingerprint and (self.project / stack).is_file():
             return part, stack, fingerprint
         radius = background_radius_px(-1, box_px, output_px)
         windowing = Windowing(box_px, output_px, True, radius)
-        source = ParticleStack(names, self.project, box_px)
         pixel_ang = float(self.pixel_ang[part.group]) * box_px / output_px
         parts = self._images(source, len(names), windowing)
+        self.done.forget_other(stack, fingerprint)
         write_extracted(self.project / stack, parts, pixel_ang, self.rescaling.is_float16)
         return part, stack, fingerprint
 
@@ -167,6 +172,15 @@ class _Work:
         for start in range(0, n, _AT_ONCE):
             rows = np.arange(start, min(start + _AT_ONCE, n))
             yield processed(source.read(rows), windowing, rows)
+
+
+def _state_of(file: Path) -> tuple[int, int]:
+    """Return size and time of a stack, which tell whether it is the same; zeros where reading will find none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _in_order(work: _Work, parts: Sequence[_Part], n_threads: int) -> Iterator[tuple[_Part, str, str]]:

@@ -12,6 +12,7 @@ import pandas as pd
 from winnow2d.errors import StarError, WinnowError
 from winnow2d.extraction.plan import PlannedMicrograph
 from winnow2d.extraction.recentre import recentred
+from winnow2d.extraction.remembering import Done
 from winnow2d.extraction.settings import Settings
 from winnow2d.formats import labels
 from winnow2d.formats.coordinates import FIGURE_OF_MERIT, X, Y, micrograph_stem, read_coordinates
@@ -47,7 +48,7 @@ def table_of(job_directory: str, micrograph: str) -> str:
 
 
 def extract_micrograph(
-    planned: PlannedMicrograph, settings: Settings, project: Path, job_directory: str, done: dict[str, str]
+    planned: PlannedMicrograph, settings: Settings, project: Path, job_directory: str, done: Done
 ) -> Outcome:
     """Write the stack and the rows of one micrograph, unless an earlier run has; never raises what a user can mend.
 
@@ -58,7 +59,7 @@ def extract_micrograph(
     project : Path
     job_directory : str
         Relative to the project.
-    done : dict
+    done : Done
         Micrograph -> fingerprint of what an earlier run has written.
     """
     try:
@@ -69,6 +70,7 @@ def extract_micrograph(
         rows = particle_rows(planned, settings, stack_of(job_directory, planned.name))
         if not len(rows):
             return Outcome(planned.row, planned.name, rows, fingerprint)
+        done.forget_other(planned.name, fingerprint)
         _write_stack(planned, settings, rows, stack)
         write_star(table, {"images": rows}, is_durable=False)
         return Outcome(planned.row, planned.name, rows, fingerprint)
@@ -87,7 +89,9 @@ def _fingerprint(planned: PlannedMicrograph, settings: Settings) -> str:
     facts = (ENGINE, settings, planned.name, planned.pixel_size_ang, planned.optics_number, planned.ctf)
     digest = hashlib.sha256(repr((*facts, status.st_size, status.st_mtime_ns)).encode())
     if planned.particles is not None:
-        digest.update(repr(planned.particles.columns.tolist()).encode())
+        digest.update(
+            repr((planned.particles.columns.tolist(), np.asarray(planned.particle_pixel_ang).tolist())).encode()
+        )
         digest.update("\0".join(map(str, planned.particles.to_numpy().ravel())).encode())
     elif planned.coordinates is not None:
         if not planned.coordinates.is_file():
@@ -108,6 +112,7 @@ def particle_rows(planned: PlannedMicrograph, settings: Settings, stack: str) ->
         rows = recentred(
             planned.particles, settings.recentring, planned.pixel_size_ang, np.asarray(planned.particle_pixel_ang)
         )
+        rows = rows.drop(columns=labels.FULL_SIZE_IMAGE_NAME, errors="ignore")  # of images that these replace
         rows[labels.IMAGE_NAME] = image_names(len(rows), stack)
         rows[labels.MICROGRAPH_NAME] = planned.name
         rows[labels.OPTICS_GROUP] = planned.optics_number

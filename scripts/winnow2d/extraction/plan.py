@@ -154,13 +154,21 @@ def _found_coordinates(table: MicrographTable, coordinates: str, project: Path) 
 
 def _by_pattern(table: MicrographTable, pattern: str, project: Path) -> dict[int, dict]:
     names = table.micrographs[labels.MICROGRAPH_NAME].tolist()
-    files = [project / coordinate_file(pattern, name) for name in names]
+    files = [coordinate_file((project / pattern).as_posix(), name) for name in names]
     found = {row: {"coordinates": file} for row, file in enumerate(files) if file.is_file()}
     if not found:
         raise StarError(
             f"input.coordinates: {pattern} fits no file: {files[0]} was looked for, for row 1 of {table.source}; * "
             "stands for the micrograph's path without Type/jobNNN/ and extension"
         )
+    first: dict[Path, int] = {}
+    for row, given in found.items():
+        other = first.setdefault(given["coordinates"], row)
+        if other != row:
+            raise StarError(
+                f"input.coordinates: {pattern} gives {names[other]} and {names[row]} the same file, "
+                f"{given['coordinates']}; name their coordinates in a coordinate list (autopick.star)"
+            )
     return found
 
 
@@ -185,6 +193,15 @@ def _by_particles(table: MicrographTable, source: str, particles: ParticleTable)
     missing = [label for label in (labels.MICROGRAPH_NAME, X, Y) if label not in rows]
     if missing:
         raise StarError(f"{source}: table data_particles has no column {', '.join(missing)}, so nothing can be cut")
+    if labels.IMAGE_PIXEL_SIZE not in particles.optics:
+        raise StarError(f"{source}: table data_optics has no column {labels.IMAGE_PIXEL_SIZE}")
+    for label in (X, Y):
+        bad = np.flatnonzero(~np.isfinite(pd.to_numeric(rows[label], errors="coerce").to_numpy(dtype=np.float64)))
+        if len(bad):
+            found = rows[label].iloc[bad[0]]
+            raise StarError(
+                f"{source}: table data_particles row {bad[0] + 1}: {label} is '{found}', expected a number of pixels"
+            )
     micrograph_of = _matching(table, rows[labels.MICROGRAPH_NAME].unique().tolist())
     of_row = rows[labels.MICROGRAPH_NAME].map(micrograph_of).fillna(-1).to_numpy(dtype=np.int64)
     if (of_row < 0).any():

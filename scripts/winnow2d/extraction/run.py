@@ -14,7 +14,7 @@ import pandas as pd
 from winnow2d.errors import StarError
 from winnow2d.extraction.micrograph import Outcome, extract_micrograph, stack_of, table_of
 from winnow2d.extraction.plan import PlannedMicrograph
-from winnow2d.extraction.remembering import Remembering, read_state
+from winnow2d.extraction.remembering import Done, Remembering, read_state
 from winnow2d.extraction.settings import Settings
 from winnow2d.formats.atomic import replaced
 
@@ -97,7 +97,7 @@ def _in_order(
     settings: Settings,
     project: Path,
     job_directory: str,
-    done: dict[str, str],
+    done: Done,
     n_threads: int,
 ) -> Iterator[Outcome]:
     """Yield what becomes of each micrograph, in their order; only a few are begun before they are asked for."""
