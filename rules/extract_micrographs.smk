@@ -45,9 +45,9 @@ rule extract_micrographs:
         "logs/extract_micrographs/job001.log",
     conda:
         "../envs/cpu.yaml"
-    threads: 64  # micrographs at a time: --cores caps it, a profile's set-threads lowers it
+    threads: 16  # micrographs at a time: --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=extraction_own(CONFIG.rounds[0]),

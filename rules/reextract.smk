@@ -17,9 +17,9 @@ rule other_box:
         "logs/other_box/job{round}8.log",
     conda:
         "../envs/cpu.yaml"
-    threads: 64  # --cores caps it, a profile's set-threads lowers it
+    threads: 16  # --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=lambda wildcards: extraction_own(round_of(wildcards)),
@@ -42,9 +42,9 @@ if REEXTRACTED:
             "logs/reextract/job009.log",
         conda:
             "../envs/cpu.yaml"
-        threads: 64  # --cores caps it, a profile's set-threads lowers it
+        threads: 16  # --cores caps it, a profile's set-threads lowers it
         resources:
-            mem_mb=8000,
+            mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
         params:
             options=dataclasses.asdict(CONFIG.extract),
             own=extraction_own(CONFIG.rounds[-1]) | {"reextract_size": CONFIG.own.reextract_size, "auto_box": False},

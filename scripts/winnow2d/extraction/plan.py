@@ -226,16 +226,24 @@ def _by_particles(table: MicrographTable, source: str, particles: ParticleTable)
 
 
 def _matching(table: MicrographTable, wanted: list[str]) -> dict[str, int]:
-    """Return name of a micrograph as particles have it -> its row: of that name, path behind the job, or bare name."""
+    """Return name of a micrograph as particles have it -> its row: of that name, path behind the job, or bare name.
+
+    A bare name that several micrographs of the particles have is none: at most one of them can be meant.
+    """
     names = table.micrographs[labels.MICROGRAPH_NAME].tolist()
     whole = {name: row for row, name in enumerate(names)}
     behind = {without_job_folder(name): row for row, name in enumerate(names)}
     bare: dict[str, int] = {}
     for row, name in enumerate(names):
         bare[Path(name).name] = -1 if Path(name).name in bare else row
+    folders: dict[str, set[str]] = {}
+    for name in wanted:
+        folders.setdefault(Path(name).name, set()).add(without_job_folder(name))
     found = {}
     for name in wanted:
-        row = whole.get(name, behind.get(without_job_folder(name), bare.get(Path(name).name, -1)))
+        own = Path(name).name
+        by_bare = bare.get(own, -1) if len(folders[own]) == 1 else -1
+        row = whole.get(name, behind.get(without_job_folder(name), by_bare))
         if row >= 0:
             found[name] = row
     return found
