@@ -32,13 +32,13 @@ class HostModule:
         doors = "".join(map(self._door, self.kernels))
         text = folder / f"{name}_{self.real}.cpp"
         text.write_text(f'#include "{SHIM}"\n{code}\n{doors}')
-        library = text.with_suffix(".so")
-        if not library.exists():
+        shared_object = text.with_suffix(".so")
+        if not shared_object.exists():
             macros = [option for option in options(name, real) if option.startswith("-D")]
             command = ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wno-unused-function", "-Werror",
-                       "-shared", "-fPIC", *macros, str(text), "-o", str(library)]  # fmt: skip
+                       "-shared", "-fPIC", *macros, str(text), "-o", str(shared_object)]  # fmt: skip
             subprocess.run(command, check=True)
-        self.library = ctypes.CDLL(str(library))
+        self.host_code = ctypes.CDLL(str(shared_object))
 
     def _door(self, kernel: str) -> str:
         names = [declaration.split()[-1].lstrip("*") for declaration in self.kernels[kernel]]
@@ -56,7 +56,7 @@ class HostModule:
             assert len(arguments) == len(declarations), (kernel, len(arguments), len(declarations))
             values = list(map(self._value, declarations, arguments))
             size = (ctypes.c_uint * 3)(*grid, *[1] * (3 - len(grid)))
-            failed = self.library[f"door_{kernel}"](size, *block, int(self.is_backwards), *values)
+            failed = self.host_code[f"door_{kernel}"](size, *block, int(self.is_backwards), *values)
             assert not failed, f"{kernel}: some threads end while others wait for them"
 
         return start

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 
-def library() -> ctypes.CDLL | None:
+def compiler() -> ctypes.CDLL | None:
     """Return the compiler, or None if it is not installed; WINNOW_NVRTC may name its shared library."""
     found = [os.environ.get("WINNOW_NVRTC"), ctypes.util.find_library("nvrtc")]
     try:

@@ -64,11 +64,11 @@ def test_no_kernel_adds_floating_point_numbers_where_others_do(name):
 @pytest.mark.parametrize("name", launch.SOURCES)
 @pytest.mark.parametrize("architecture", ["compute_75", "compute_90"])
 def test_nvrtc_compiles_every_source_without_a_warning(name, real, architecture):
-    library = nvrtc.library()
-    if library is None:
+    compiler = nvrtc.compiler()
+    if compiler is None:
         pytest.skip("NVRTC is not installed (pip install nvidia-cuda-nvrtc-cu12): no CUDA compiler to ask")
     options = [*launch.options(name, real), f"--gpu-architecture={architecture}"]
-    ptx, log = nvrtc.compiled(library, launch.source(name), f"{name}.cu", options)
+    ptx, log = nvrtc.compiled(compiler, launch.source(name), f"{name}.cu", options)
     assert (bool(ptx), log.strip()) == (True, "")
     for kernel in declared(launch.source(name)):
         assert f".entry {kernel}(".encode() in ptx
