@@ -233,6 +233,11 @@ class _Check:
         if merged["class2d"].use_gpu:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
+        total, further = result.class2d.n_iterations, result.own.continue_to
+        if 0 < further <= total:
+            self.problem(
+                f"{place}: own.continue_to: {further} counts all iterations, also the {total} before; give more."
+            )
         self._algorithm(place, difference, result.class2d)
         if not result.select.do_class_ranker:
             prefix = _prefix(place, difference, "select", ("do_class_ranker",))
