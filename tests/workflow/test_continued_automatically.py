@@ -66,4 +66,4 @@ def test_relion_continues_what_was_passed_on(project):
         [*command, "--o", "Class2D/further", "--j", "2"], cwd=project, text=True, capture_output=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    assert (project / "Class2D/further_ct3_it004_data.star").is_file()
+    assert (project / "Class2D/further_it004_data.star").is_file()
