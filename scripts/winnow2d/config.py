@@ -20,7 +20,7 @@ from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError
 from winnow2d.extraction.asked import MicrographInput, faults_of_extraction, micrograph_input
 from winnow2d.intake.rounds import given_classification, misfits, planned
-from winnow2d.option_values import fault_of, typed_value
+from winnow2d.option_values import fault_of, listed_classes, typed_value
 from winnow2d.options import (
     PRESETS,
     PROJECT_WIDE,
@@ -47,6 +47,11 @@ class Round:
     class2d: Class2DOptions
     select: SelectOptions
     own: OwnOptions
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person chooses the classes."""
+        return not self.select.do_class_ranker
 
     @property
     def selection(self) -> SelectOptions:
@@ -121,6 +126,8 @@ def check_config(raw: Any) -> Config:
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
     if demo:
         check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
+    if base["own"].get("selected_classes") and len(rounds) > 1:
+        check.problem("own.selected_classes: are those of one round; say it under own in the entry of that round.")
     own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
     if check.problems:
@@ -233,10 +240,20 @@ class _Check:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         self._algorithm(place, difference, result.class2d)
-        if not result.select.do_class_ranker:
-            prefix = _prefix(place, difference, "select", ("do_class_ranker",))
-            self.problem(f"{prefix}select.do_class_ranker: No is not supported yet; choosing by hand needs RELION.")
+        self._choice(place, difference, result)
         return result
+
+    def _choice(self, place: str, difference: Mapping[str, Any], item: Round) -> None:
+        own = item.own
+        if own.relative_threshold > 0 and own.quantile_threshold > 0:
+            prefix = _prefix(place, difference, "own", ("relative_threshold", "quantile_threshold"))
+            self.problem(f"{prefix}own: relative_threshold and quantile_threshold are both on; choose one.")
+        if own.selected_classes and item.select.do_class_ranker:
+            self.problem(
+                f"{place}: own.selected_classes: is a choice by hand, but select.do_class_ranker is Yes, an automatic "
+                "one. Say No to keep these classes alone, or change the automatic choice by "
+                f"overrides/round_{item.number:02d}.yaml."
+            )
 
     def _algorithm(self, place: str, difference: Mapping[str, Any], class2d: Class2DOptions) -> None:
         prefix = _prefix(place, difference, "class2d", ("do_em", "do_grad"))
@@ -255,6 +272,7 @@ def _prefix(place: str, difference: Mapping[str, Any], section: str, keys: tuple
 def _value(given: Any, item: dataclasses.Field) -> Any:
     """Return the value in the type of the option; ValueError says what is wrong with it."""
     facts = item.metadata
+    given = listed_classes(given) if facts["is_class_list"] else given
     value = typed_value(given, type(item.default))
     if facts["is_input"] and value != item.default:
         raise ValueError("the workflow fills this in; name the particles under input.")
