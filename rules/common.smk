@@ -204,6 +204,12 @@ def select_options(wildcards):
     return dataclasses.asdict(round_of(wildcards).selection)
 
 
+def split_options():
+    """Return the options of the job that deals particles into the parts of the first round."""
+    relions = {"do_class_ranker": False, "rank_threshold": 0.5}
+    return relions | {"do_split": True, "do_random": True, "nr_split": PLAN.n_splits}
+
+
 def regroup_options(wildcards):
     """Return the options of a round's regrouping."""
     return dataclasses.asdict(round_of(wildcards).regroup)

@@ -1,4 +1,4 @@
-"""Score the classes of a round that a person has yet to choose from (no job of RELION; report/round_NN/proposal.tsv)."""
+"""Score the classes of a round that a person has yet to choose from (no RELION job; report/round_NN/proposal.tsv)."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ def spec() -> runner.JobSpec:
 
 with runner.job(globals(), spec()) as job:
     options = SelectOptions(**job.params.select)
-    judged = choosing.judge(job.inputs.optimiser, job.inputs.model, job.params.particle_diameter)
+    judged = choosing.judge(job.inputs.data, job.inputs.optimiser, job.inputs.model, job.params.particle_diameter)
     choice = choosing.choose(judged, options, job.own, None, is_proposal=True)
     choosing.write_classes(job.outputs.proposal, judged, choice)
     logging.getLogger("winnow2d").info("The rules alone would keep %s", choice.sentence)

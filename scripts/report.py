@@ -88,25 +88,23 @@ def algorithm_of(general: pd.DataFrame) -> str:
     return "stochastic gradient descent" if is_descent else "EM"
 
 
-def read_rounds(inputs: object) -> list[RoundRecord]:
+def read_rounds(inputs: Any) -> list[RoundRecord]:
     """Return every round from the files the rule names, in order."""
     names = ("model", "optimiser", "classes", "class_ledgers")
     lists = [[Path(path) for path in _listed(getattr(inputs, name))] for name in names]
-    decided = iter(
-        zip(*([Path(path) for path in _listed(getattr(inputs, name))] for name in ("kept", "particle_ledgers")))
-    )
+    decided = iter(zip(_listed(inputs.kept), _listed(inputs.particle_ledgers), strict=True))
     records = []
     for number, (model, optimiser, classes, class_path) in enumerate(zip(*lists, strict=True), start=1):
         iteration, class_ledger = read_iteration(optimiser), read_ledger(class_path)
         is_pending = class_path.name == PROPOSAL
-        kept, particle_path = (None, None) if is_pending else next(decided)
+        kept, particle_path = ("", "") if is_pending else next(decided)
         particle_ledger = as_proposed(iteration, class_ledger) if is_pending else read_ledger(particle_path)
         history, (previous, previous_averages) = read_history(model), averages_before(classes)
         records.append(
             RoundRecord(
                 number=number,
                 classification=optimiser.parent.as_posix(),
-                selected="" if is_pending else kept.as_posix(),
+                selected=str(kept),
                 n_selected=int(particle_ledger["kept"].sum()) if is_pending else len(read_star(kept)["particles"]),
                 iteration=iteration,
                 averages=read_stack(classes),

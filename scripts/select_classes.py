@@ -9,7 +9,6 @@ from pathlib import Path
 
 from winnow2d import choosing, runner
 from winnow2d.config import Round, check_config
-from winnow2d.errors import problems_of
 from winnow2d.formats.choice_record import NAME as CHOICE
 from winnow2d.formats.form_versions import files_of_fn_model
 from winnow2d.formats.jobs import JobFile, as_list, is_ours, split_job_name
@@ -103,10 +102,9 @@ with runner.job(globals(), SPEC) as job:
         path.unlink(missing_ok=True)
 
     table = read_particles(job)
-    judged = choosing.judge(job.inputs.optimiser, job.inputs.model, getattr(job.params, "particle_diameter", 0.0))
+    diameter = getattr(job.params, "particle_diameter", 0.0)
+    judged = choosing.judge(job.inputs.data, job.inputs.optimiser, job.inputs.model, diameter)
     k = len(judged.classes)
-    with problems_of(job.inputs.data):
-        index = class_indices(table, k)
     hand = choosing.by_hand(job.options, job.own, overrides_of(job), averages_of(job), k)
     choice = choosing.choose(judged, job.options, job.own, hand)
 
@@ -119,7 +117,7 @@ with runner.job(globals(), SPEC) as job:
     )
     logger.info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
-    is_kept, _ = particle_decisions(index, choice.kept, choice.rule, duplicates)
+    is_kept, _ = particle_decisions(class_indices(table, k), choice.kept, choice.rule, duplicates)
     if job.options.do_remove_duplicates:
         logger.info(
             "%s duplicates within %g A removed, %s particles remain",

@@ -12,13 +12,20 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.decisions import ByHand, ClassDecision, ParticleDecision
+from winnow2d.errors import problems_of
 from winnow2d.formats.choice_record import ChoiceRecord, write_choice
 from winnow2d.formats.ledger import write_class_ledger
 from winnow2d.formats.overrides import check_fits, read_overrides, selected_in
 from winnow2d.formats.particles import ParticleTable
 from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import class_table_from_here, read_iteration
-from winnow2d.formats.selection_star import class_image_names, class_indices, mask_diameter_ang, rows_of
+from winnow2d.formats.selection_star import (
+    check_class_indices,
+    class_image_names,
+    class_indices,
+    mask_diameter_ang,
+    rows_of,
+)
 from winnow2d.option_values import class_numbers
 from winnow2d.options import OwnOptions, SelectOptions
 from winnow2d.records import Iteration
@@ -54,17 +61,19 @@ class Judged:
         return int((self.iteration.particles.class_index < 0).sum())
 
 
-def judge(optimiser: Path, model: Path, diameter_ang: float = 0.0) -> Judged:
+def judge(data: Path, optimiser: Path, model: Path, diameter_ang: float = 0.0) -> Judged:
     """Return the classes of a classification, scored.
 
     Parameters
     ----------
-    optimiser, model : path
+    data, optimiser, model : path
         Files of its last iteration.
     diameter_ang : float
         Of its mask; 0: as the optimiser file says, or the whole box.
     """
     iteration = read_iteration(optimiser)
+    with problems_of(data):
+        check_class_indices(iteration.particles.class_index, iteration.model.n_classes)
     box_ang = iteration.model.box_px * iteration.model.pixel_size_ang
     diameter_ang = diameter_ang or mask_diameter_ang(optimiser) or box_ang
     features = class_features(iteration, diameter_ang)

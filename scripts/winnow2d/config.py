@@ -19,6 +19,7 @@ from winnow2d import devices
 from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError
 from winnow2d.extraction.asked import MicrographInput, faults_of_extraction, micrograph_input
+from winnow2d.intake.parts import faults_of_parts
 from winnow2d.intake.rounds import given_classification, misfits, planned
 from winnow2d.option_values import fault_of, listed_classes, typed_value
 from winnow2d.options import (
@@ -30,6 +31,7 @@ from winnow2d.options import (
     OwnOptions,
     SelectOptions,
 )
+from winnow2d.selection.rules import faults_of_rules
 
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
@@ -130,6 +132,8 @@ def check_config(raw: Any) -> Config:
         check.problem("own.selected_classes: are those of one round; say it under own in the entry of that round.")
     own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
+    n_parts = max(1, len(particles)) * own.splits
+    check.problems += faults_of_parts(n_parts, len(particles), len(rounds), own, optimiser)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
     return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)
@@ -172,11 +176,9 @@ class _Check:
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
             self.problem(f"input.particles: expected the path of a STAR file or a list of paths, found {raw!r}.")
             return ()
-        if len(paths) > 1:
-            self.problem(
-                f"input.particles: {len(paths)} files given, expected one. Join them first, e.g. with "
-                "relion_star_handler --combine."
-            )
+        again = sorted({path for path in paths if paths.count(path) > 1})
+        if again:
+            self.problem(f"input.particles: {', '.join(again)} is named more than once.")
         return tuple(paths)
 
     def values(self, section: str, raw: Any, options: type) -> dict[str, Any]:
@@ -240,20 +242,9 @@ class _Check:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         self._algorithm(place, difference, result.class2d)
-        self._choice(place, difference, result)
+        for fault in faults_of_rules(result.select, result.own):
+            self.problem(f"{place}: {fault}.")
         return result
-
-    def _choice(self, place: str, difference: Mapping[str, Any], item: Round) -> None:
-        own = item.own
-        if own.relative_threshold > 0 and own.quantile_threshold > 0:
-            prefix = _prefix(place, difference, "own", ("relative_threshold", "quantile_threshold"))
-            self.problem(f"{prefix}own: relative_threshold and quantile_threshold are both on; choose one.")
-        if own.selected_classes and item.select.do_class_ranker:
-            self.problem(
-                f"{place}: own.selected_classes: is a choice by hand, but select.do_class_ranker is Yes, an automatic "
-                "one. Say No to keep these classes alone, or change the automatic choice by "
-                f"overrides/round_{item.number:02d}.yaml."
-            )
 
     def _algorithm(self, place: str, difference: Mapping[str, Any], class2d: Class2DOptions) -> None:
         prefix = _prefix(place, difference, "class2d", ("do_em", "do_grad"))
@@ -275,7 +266,8 @@ def _value(given: Any, item: dataclasses.Field) -> Any:
     given = listed_classes(given) if facts["is_class_list"] else given
     value = typed_value(given, type(item.default))
     if facts["is_input"] and value != item.default:
-        raise ValueError("the workflow fills this in; name the particles under input.")
+        instead = facts["is_input"] if isinstance(facts["is_input"], str) else "name the particles under input"
+        raise ValueError(f"the workflow fills this in; {instead}.")
     fault = fault_of(item, value)
     if fault and facts["choices"]:
         raise ValueError(

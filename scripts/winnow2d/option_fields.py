@@ -19,14 +19,15 @@ def option(
     refused: str = "",
     unused: str = "",
     relion_default: Any = None,
-    is_input: bool = False,
+    is_input: bool | str = False,
     is_class_list: bool = False,
 ) -> Any:
     """Return a dataclass field that carries what a reader must know of an option.
 
     `refused` is the reason any other value than RELION's default is refused; `unused` the reason why any value
     is taken and changes nothing; `relion_default` is set where our default differs from RELION's; `is_input`
-    marks files the workflow fills in, not the user; `is_class_list` a text that may be given as a list of numbers.
+    marks what the workflow fills in, not the user; a text says what the user says instead; `is_class_list` marks a
+    text that may be given as a list of numbers.
     """
     facts: dict[str, Any] = dict(label=label, tab=tab, unit=unit, minimum=minimum, maximum=maximum)
     facts |= dict(choices=choices, refused=refused, unused=unused, is_input=is_input)

@@ -14,6 +14,7 @@ _IO = "Winnow streams its images by itself"
 _PROFILE = "threads and processes belong to the profile, e.g. --set-threads class2d=8"
 _ONLY_HELIX = "only with do_helix"
 _HELIX = "helical segments are not supported"
+_SPLITS = "say own.splits to classify the first round in parts"
 _WINDOW = "this kind of Select job is not part of the rounds; run it in RELION"
 
 
@@ -99,10 +100,10 @@ class SelectOptions(RunOptions):
     do_discard: bool = option(False, "Select on image statistics?", "Subsets", refused=_WINDOW)
     discard_label: str = option("rlnImageName", "Metadata label for images", "Subsets", refused=_WINDOW)
     discard_sigma: float = option(4.0, "Sigma-value for discarding images", "Subsets", refused=_WINDOW)
-    do_split: bool = option(False, "Split into subsets?", "Subsets", refused=_WINDOW)
-    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
+    do_split: bool = option(False, "Split into subsets?", "Subsets", is_input=_SPLITS)
+    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", is_input=_SPLITS)
     split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
-    nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
+    nr_split: int = option(-1, "OR: number of subsets", "Subsets", is_input=_SPLITS)
     do_remove_duplicates: bool = option(False, "Remove duplicates among the kept particles?", "Duplicates")
     duplicate_threshold: float = option(30.0, "Minimum inter-particle distance", "Duplicates", unit="A", minimum=0)
     image_angpix: float = option(

@@ -118,7 +118,8 @@ def test_a_particle_scores_well_and_edges_and_noise_do_not():
 @settings(max_examples=10)
 def test_permuted_classes_give_permuted_scores(order):
     iteration = cases.make_iteration()
-    plain, mixed = score_classes(features_of(iteration)).score, score_classes(features_of(cases.permuted(iteration, order))).score
+    plain = score_classes(features_of(iteration)).score
+    mixed = score_classes(features_of(cases.permuted(iteration, order))).score
     np.testing.assert_allclose(mixed, plain[list(order)], atol=1e-6)
 
 
@@ -157,7 +158,8 @@ def test_weighted_quantile_counts_weights_not_values():
 def test_each_term_moves_the_score_in_its_direction():
     base = {term.feature: [(term.low + term.high) / 2] for term in TERMS} | {"n_particles": [5]}
     for term in TERMS:
-        low, high = (score_classes(pd.DataFrame(base | {term.feature: [value]})).score[0] for value in (term.low, term.high))
+        tables = [pd.DataFrame(base | {term.feature: [value]}) for value in (term.low, term.high)]
+        low, high = (score_classes(table).score[0] for table in tables)
         assert (high - low) * term.weight > 0
 
 

@@ -12,8 +12,8 @@ from winnow2d.formats.given_job import given_job
 from winnow2d.formats.iteration_names import iterations_up_to
 from winnow2d.formats.refinement import files_of_iteration, read_class_table, read_iteration
 from winnow2d.selection.choose import choose_classes
-from winnow2d.selection.rules import Rules
 from winnow2d.selection.features import class_features
+from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import score_classes
 
 LAST = "Class2D/job002/run_it004_optimiser.star"

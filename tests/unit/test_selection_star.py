@@ -3,11 +3,12 @@ import pandas as pd
 import pytest
 
 from winnow2d.errors import StarError
+from winnow2d.formats.ledger import particle_decisions
 from winnow2d.formats.particles import ParticleTable
 from winnow2d.formats.selection_star import (
+    class_indices,
     classified_particles,
     group_and_optics,
-    kept_particles,
     read_group_scales,
     with_groups,
     write_backup_selection,

@@ -38,11 +38,16 @@ def class_indices(table: ParticleTable, k: int) -> np.ndarray:
     if "rlnClassNumber" not in table.particles:
         raise StarError("data_particles has no column rlnClassNumber: it is not the result of a classification.")
     index = numbers_of(table.particles, "rlnClassNumber", where="data_particles").astype(np.int64) - 1
+    check_class_indices(index, k)
+    return index
+
+
+def check_class_indices(index: np.ndarray, k: int) -> None:
+    """Raise StarError if a particle is of a class, 0-based, that the model does not have."""
     if len(index) and (index.max() >= k or index.min() < -1):
         row = int(np.flatnonzero((index >= k) | (index < -1))[0])
         found = index[row] + 1
         raise StarError(f"data_particles row {row + 1}: rlnClassNumber {found}, but the model has {k} classes.")
-    return index
 
 
 def classified_particles(table: ParticleTable, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:

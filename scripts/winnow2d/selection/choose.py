@@ -72,8 +72,8 @@ class Choice:
                 order.append(k)
             if not is_kept and k in order:
                 order.remove(k)
-        changes = dict(kept=kept, rule=rule, decided_by=by, order=np.array(order, dtype=np.int64))
-        return dataclasses.replace(self, **changes)
+        places = np.array(order, dtype=np.int64)
+        return dataclasses.replace(self, kept=kept, rule=rule, decided_by=by, order=places)
 
     def check_not_empty(self, ledger: str) -> None:
         """Raise WinnowError when no class is kept, naming a threshold that would keep one and the ledger to look at."""

@@ -39,6 +39,19 @@ class Rules:
         )
 
 
+def faults_of_rules(select: SelectOptions, own: OwnOptions) -> list[str]:
+    """Return what contradicts itself in the options of a round's choice."""
+    faults = []
+    if own.relative_threshold > 0 and own.quantile_threshold > 0:
+        faults.append("own: relative_threshold and quantile_threshold are both on; choose one")
+    if own.selected_classes and select.do_class_ranker:
+        faults.append(
+            "own.selected_classes: is a choice by hand, but select.do_class_ranker is Yes, an automatic one. Say No to "
+            "keep these classes alone, or change the automatic choice by a file overrides/round_NN.yaml"
+        )
+    return faults
+
+
 class Limit(NamedTuple):
     """Which classes score well enough, and how that is said."""
 
