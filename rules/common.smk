@@ -249,6 +249,11 @@ def tell_where_the_report_is():
     page = Path(PAGE).resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
+    tell_of_waiting()
+
+
+def tell_of_waiting():
+    """Say of each round that a person has yet to choose from what is to be done."""
     for block in PLAN.undecided:
         print(
             f"Round {block.name} waits for a choice of classes by hand (select: {{do_class_ranker: No}}). Look at the "
@@ -286,3 +291,5 @@ def tell_of_other_versions():
 
 
 tell_of_other_versions()
+if workflow.is_main_process and all(Path(PLAN.class_ledger(block)).is_file() for block in PLAN.undecided):
+    tell_of_waiting()  # where nothing is left to be done Snakemake asks no handler

@@ -163,8 +163,8 @@ def entered_from(extracted: Path) -> str:
 
 
 def read_truth(paths: Sequence[Path], rounds: Sequence[RoundRecord]) -> TruthScore | None:
-    """Return the agreement with the truth; None for real particles."""
-    if not paths:
+    """Return the agreement with the truth; None for real particles, and before any choice."""
+    if not paths or not rounds:
         return None
     truth, *renamed = [read_star(path)["truth"] for path in paths]
     return truth_score(truth, [record.particle_ledger for record in rounds], renamed)
