@@ -241,6 +241,11 @@ class _Check:
         if merged["class2d"].use_gpu:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
+        total, further = result.class2d.n_iterations, result.own.continue_to
+        if 0 < further <= total:
+            self.problem(
+                f"{place}: own.continue_to: {further} counts all iterations, also the {total} before; give more."
+            )
         self._algorithm(place, difference, result.class2d)
         for fault in faults_of_rules(result.select, result.own):
             self.problem(f"{place}: {fault}.")

@@ -243,6 +243,9 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    continue_to: int = option(
+        0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
+    )
     splits: int = option(
         1, "Parts that the first round classifies apart, each chosen from by itself and joined", "Winnow",
         minimum=1, maximum=90,
