@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from training import cache
-from training.sets import SetPlan, SimulatedSet, draw_plan, keep_roughly, simulate
+from training.sets import FIRST_TYPICAL, SetPlan, SimulatedSet, draw_plan, keep_roughly, simulate
 from winnow2d.engine.classify import Classifier
 from winnow2d.errors import WinnowError
 from winnow2d.options import Class2DOptions, OwnOptions
@@ -50,7 +50,8 @@ def stages_of(plan: SetPlan, particles: SimulatedSet) -> Iterator[tuple[int, int
     """Yield stage, round, iteration and rows in the whole set: early and late in round 1, then later rounds."""
     rows, class2d = np.arange(len(particles.kinds)), plan.class2d
     kind_of = np.array([cache.KIND_NAMES.index(kind) for kind in particles.kinds])
-    for round_number in range(1, 2 + LATER_ROUNDS):
+    n_rounds = 1 + (LATER_ROUNDS if plan.seed < FIRST_TYPICAL else 1)
+    for round_number in range(1, n_rounds + 1):
         early = (max(4, class2d.n_iterations // 3),) if round_number == 1 and class2d.do_em else ()
         part = particles.subset(rows)
         for last in classified(part, class2d, plan.seed + round_number, early):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ SYMMETRIES = ("C1", "C1", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "D2", "D3", 
 BOXES_PX = (32, 40, 48, 64, 80, 96, 128)
 BOX_CHANCES = (0.22, 0.2, 0.24, 0.22, 0.06, 0.04, 0.02)
 LARGEST_WORK = 3.5e8  # particles x classes x pixels x iterations / 1000: keeps a set to some seconds of one core
+FIRST_TYPICAL = 1000  # sets from this number on are as most data are; those before cover everything
 _PLAN, _SUBSET = 77, 78  # purposes of random numbers
 
 
@@ -79,6 +81,35 @@ def rows_of(particles: Particles, rows: np.ndarray) -> Particles:
 
 def draw_plan(seed: int) -> SetPlan:
     """Return the set of a number; proteins, noise, junk and classification all follow from it."""
+    return draw_typical_plan(seed) if seed >= FIRST_TYPICAL else draw_wide_plan(seed)
+
+
+def draw_typical_plan(seed: int) -> SetPlan:
+    """Return a set such as people have: enough particles and signal for classes to form, junk of all kinds."""
+    wide, rng = draw_wide_plan(seed), np.random.default_rng([seed, _PLAN, 1])
+    box = int(rng.choice([40, 48, 64], p=[0.3, 0.4, 0.3]))
+    diameter, n = wide.demo.diameter, int(np.exp(rng.uniform(np.log(600), np.log(1800))))
+    pixel = float(np.round(diameter / rng.uniform(0.55, 0.78) / box, 3))
+    demo = dataclasses.replace(
+        wide.demo, particles=n, box=box, pixel_size=pixel, micrographs=max(5, n // int(rng.integers(50, 130))),
+        snr=float(np.round(np.exp(rng.uniform(np.log(0.2), np.log(1.5))), 4)),
+        junk=float(np.round(rng.uniform(0.05, 0.6), 3)),
+        shift=float(np.round(diameter / pixel * np.exp(rng.uniform(np.log(0.015), np.log(0.1))), 3)),
+    )  # fmt: skip
+    do_em = bool(rng.random() < 0.6)
+    iterations = int(rng.integers(12, 21) if do_em else rng.integers(40, 90))
+    class2d = dataclasses.replace(
+        wide.class2d, nr_classes=int(np.clip(n / np.exp(rng.uniform(np.log(20), np.log(120))), 10, 40)),
+        do_em=do_em, do_grad=not do_em, nr_iter_em=iterations, nr_iter_grad=iterations,
+        tau_fudge=float(rng.choice([2.0, 2.0, 2.0, 2.0, 1.0, 4.0])), psi_sampling=6.0, offset_range=5.0, offset_step=1.0,
+        particle_diameter=float(np.round(min(diameter * rng.uniform(1.05, 1.35), 0.98 * box * pixel))),
+    )  # fmt: skip
+    return dataclasses.replace(wide, demo=demo, class2d=class2d, junk_shares=draw_junk_shares(rng, spread=0.5),
+                               other_diameter=float(rng.uniform(0.45, 0.8)))  # fmt: skip
+
+
+def draw_wide_plan(seed: int) -> SetPlan:
+    """Return a set of any sort, down to such as hardly allow classes."""
     rng = np.random.default_rng([seed, _PLAN])
     box = int(rng.choice(BOXES_PX, p=BOX_CHANCES))
     diameter = float(np.round(np.exp(rng.uniform(np.log(70), np.log(400)))))
@@ -103,9 +134,9 @@ def draw_plan(seed: int) -> SetPlan:
     )  # fmt: skip
 
 
-def draw_junk_shares(rng: np.random.Generator) -> dict[str, float]:
-    """Return shares of the kinds of junk: the usual ones several times more or less, some kinds missing."""
-    factor = np.exp(rng.normal(0, 0.9, len(junk.SHARES))) * (rng.random(len(junk.SHARES)) > 0.12)
+def draw_junk_shares(rng: np.random.Generator, spread: float = 0.9) -> dict[str, float]:
+    """Return shares of the kinds of junk: the usual ones more or less by `spread` in logarithm, some kinds missing."""
+    factor = np.exp(rng.normal(0, spread, len(junk.SHARES))) * (rng.random(len(junk.SHARES)) > 0.12)
     if not factor.any():
         factor[:] = 1
     return {kind: float(share * f) for (kind, share), f in zip(junk.SHARES.items(), factor, strict=True)}
