@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 
 from training import measures
 from training.examples import read_examples
@@ -55,7 +56,15 @@ def fit(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> HistGrad
         **(SETTINGS | (settings or {})), monotonic_cst=[MONOTONE.get(name, 0) for name in FEATURES]
     )
     label = np.repeat([1, 0], len(x))
-    return model.fit(np.concatenate([x, x]), label, sample_weight=np.concatenate([weight * share, weight * (1 - share)]))
+    weights = np.concatenate([weight * share, weight * (1 - share)])
+    with threadpool_limits(1):  # more of them wait for each other on a busy machine
+        return model.fit(np.concatenate([x, x]), label, sample_weight=weights)
+
+
+def predicted(model: HistGradientBoostingClassifier, table: pd.DataFrame) -> np.ndarray:
+    """Return the good share (rows,) that scikit-learn's own model predicts."""
+    with threadpool_limits(1):
+        return model.predict_proba(table[list(FEATURES)].to_numpy())[:, 1]
 
 
 def cross_validated(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> np.ndarray:
@@ -63,7 +72,7 @@ def cross_validated(table: pd.DataFrame, settings: dict[str, Any] | None = None)
     found = np.zeros(len(table))
     for learn, check in GroupKFold(N_FOLDS).split(table, groups=table["seed"]):
         model = fit(table.iloc[learn], settings)
-        found[check] = model.predict_proba(table.iloc[check][list(FEATURES)].to_numpy())[:, 1]
+        found[check] = predicted(model, table.iloc[check])
     return found
 
 
@@ -100,7 +109,7 @@ def text_of(content: dict[str, Any]) -> str:
 
 def largest_difference(model: HistGradientBoostingClassifier, shipped: ScoreModel, table: pd.DataFrame) -> float:
     """Return by how much the file's good share differs from scikit-learn's anywhere in a table."""
-    theirs = model.predict_proba(table[list(FEATURES)].to_numpy())[:, 1]
+    theirs = predicted(model, table)
     return float(np.abs(1 / (1 + np.exp(-shipped.log_odds(table))) - theirs).max())
 
 

@@ -111,9 +111,7 @@ def _power(model: Model, weights: np.ndarray, diameter_ang: float) -> dict[str, 
     }
 
 
-def _alike(
-    alike: np.ndarray, weights: np.ndarray, information: np.ndarray, live: np.ndarray
-) -> dict[str, np.ndarray]:
+def _alike(alike: np.ndarray, weights: np.ndarray, information: np.ndarray, live: np.ndarray) -> dict[str, np.ndarray]:
     """Return how a class resembles others with particles; zeros where there is no other."""
     others = np.where(live[None, :] & ~np.eye(len(alike), dtype=bool), alike, 0.0)
     pull = np.maximum(others, 0.0) ** 4 * np.where(live, weights, 0.0)[None, :]
