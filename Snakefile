@@ -12,9 +12,9 @@ rule all:
     input:
         PAGE,
         CLEAN,
-        [REEXTRACTED] if REEXTRACTED else [],
+        [REEXTRACTED] if CONFIG.own.reextract else [],
         [MAPPED] if CONFIG.own.map_to else [],
-        list(EXPORTED.values()),
+        list(PLAN.exported.values()),
 
 
 if CONFIG.demo:
@@ -44,7 +44,7 @@ if CONFIG.own.map_to:
     include: "rules/map_particles.smk"
 
 
-if EXPORTED:
+if PLAN.exported:
 
     include: "rules/export_particles.smk"
 

@@ -114,19 +114,19 @@ def read_rounds(inputs: object) -> list[RoundRecord]:
     return records
 
 
-def describe_project(extracted: Path, rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
+def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
     """Return the head of the page."""
-    particles = read_star(extracted)["particles"]
+    particles = [read_star(path)["particles"] for path in extracted]
     facts = {}
-    if "rlnMicrographName" in particles:
-        facts["Micrographs"] = f"{particles['rlnMicrographName'].nunique():,}"
+    if all("rlnMicrographName" in table for table in particles):
+        facts["Micrographs"] = f"{len(set().union(*(table['rlnMicrographName'] for table in particles))):,}"
     if rounds:
         optics = rounds[0].iteration.optics[0]
         facts |= {"Box": f"{optics.box_px} px", "Pixel size": f"{optics.pixel_size_ang:g} Å"}
-    source = "simulated particles (demo)" if is_demo else entered_from(extracted)
-    final = rounds[-1].selected if rounds else extracted.as_posix()
+    source = "simulated particles (demo)" if is_demo else ", ".join(map(entered_from, extracted))
+    final = rounds[-1].selected if rounds else extracted[-1].as_posix()
     name = Path.cwd().name or "project"
-    return Project(name, source, len(particles), facts, f"Select/clean/particles.star ({final})")
+    return Project(name, source, sum(map(len, particles)), facts, f"Select/clean/particles.star ({final})")
 
 
 def entered_from(extracted: Path) -> str:
@@ -150,7 +150,9 @@ def write_page(inputs: object, page: Path) -> None:
     """Write the page of all rounds."""
     rounds = read_rounds(inputs)
     truth_files = [Path(path) for path in _listed(getattr(inputs, "truth", []))]
-    project = describe_project(Path(getattr(inputs, "extracted")), rounds, bool(truth_files))  # noqa: B009
+    project = describe_project(
+        [Path(path) for path in _listed(getattr(inputs, "extracted"))], rounds, bool(truth_files)
+    )  # noqa: B009
     text = render_page(project, rounds, read_truth(truth_files, rounds))
     aside = page.with_name(page.name + ".tmp")
     aside.write_text(text, encoding="utf-8", newline="\n")

@@ -261,6 +261,10 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    splits: int = option(
+        1, "Parts that the first round classifies apart, each chosen from by itself and joined", "Winnow",
+        minimum=1, maximum=90,
+    )  # fmt: skip
     export: str = option(
         "none", "Also write the final particles, under the names they came with, for these programs", "Winnow",
         choices=("none", "relion", "cryosparc", "all"),
@@ -270,7 +274,7 @@ class OwnOptions:
 # Own options read before the first round or after the last: they are said at top level only.
 PROJECT_WIDE = (
     "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
-    "reextract", "reextract_micrographs", "reextract_size",
+    "reextract", "reextract_micrographs", "reextract_size", "splits",
 )  # fmt: skip
 
 # What a preset puts in the place of a default.
