@@ -23,7 +23,7 @@ from winnow2d.formats.given_job import given_job
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import PROJECT_WIDE, Class2DOptions
+from winnow2d.options import PROJECT_WIDE, SELECTION_ONLY, Class2DOptions
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -170,8 +170,11 @@ def diameter_of_round(wildcards):
 
 
 def selection_own(wildcards):
-    """Return the options of ours a choice of classes needs: where to look for the stacks of a classification given."""
-    return {"stacks_root": CONFIG.own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {}
+    """Return the options of ours that a choice of classes reads; stacks are looked for where they were given."""
+    item = round_of(wildcards)
+    values = {"keep_rare_views": item.own.keep_rare_views}
+    values |= {"recentre_particles": item.own.recentre_particles} if item.select.do_recenter else {}
+    return values | ({"stacks_root": CONFIG.own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {})
 
 
 def select_options(wildcards):
@@ -184,11 +187,17 @@ def regroup_options(wildcards):
     return dataclasses.asdict(round_of(wildcards).regroup)
 
 
+def regroup_own(wildcards):
+    """Return the options of ours that a round's regrouping reads."""
+    return {"min_group_size": round_of(wildcards).own.min_group_size}
+
+
 def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
     unread = {
         *PROJECT_WIDE,
+        *SELECTION_ONLY,
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations

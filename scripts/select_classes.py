@@ -17,9 +17,11 @@ from winnow2d.formats.jobs import is_ours, split_job_name
 from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import ParticleTable, read_particle_table
+from winnow2d.formats.poses import read_poses, with_offsets
 from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import class_table_from_here, read_iteration
 from winnow2d.formats.selection_star import (
+    centres_classes,
     class_image_names,
     class_indices,
     classified_particles,
@@ -34,10 +36,11 @@ from winnow2d.formats.selection_star import (
 from winnow2d.intake.classified import enter_classified
 from winnow2d.intake.rounds import planned
 from winnow2d.options import SelectOptions
+from winnow2d.records import Model
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
-from winnow2d.selection.recentre import recentred
+from winnow2d.selection.recentre import moves_to_centre, offsets_after, recentred
 from winnow2d.selection.scores import score_classes
 
 logger = logging.getLogger("winnow2d")
@@ -95,6 +98,29 @@ def duplicates_of(table: ParticleTable, kept_classes: np.ndarray, options: Selec
     }
 
 
+def moved_with_averages(
+    table: ParticleTable, kept_classes: np.ndarray, model: Model, was_centred: bool, where: str
+) -> ParticleTable:
+    """Return the particles of kept classes with offsets that give the re-centred averages; others as they are.
+
+    Where the classification centres its averages, they also moved after the particles of the last iteration were
+    averaged.
+    """
+    moves_ang = moves_to_centre(model.references) * model.pixel_size_ang
+    if model.centring_ang is not None:
+        moves_ang += model.centring_ang
+    elif was_centred:
+        logger.warning(
+            "%s: this classification moved its averages at the end of every iteration and does not say how far; the "
+            "particles' offsets are re-centred to within the last of these moves.",
+            where,
+        )
+    index = class_indices(table, len(kept_classes))
+    psi_deg, offset_ang = read_poses(table, where)
+    moved = offsets_after(offset_ang, psi_deg, moves_ang[index])
+    return with_offsets(table, moved, np.append(kept_classes, False)[index])
+
+
 def later_rounds() -> tuple[Round, ...]:
     """Return the rounds after this one: no params of the rule, or a changed round would select again."""
     rule = globals().get("snakemake")
@@ -147,8 +173,12 @@ with runner.job(globals(), SPEC) as job:
         write_class_ledger(
             path, class_image_names(classes), choice.score, choice.threshold, choice.kept, choice.rule, features
         )
+    chosen = table
+    if job.options.do_recenter and job.own.recentre_particles:
+        was_centred = centres_classes(job.inputs.optimiser)
+        chosen = moved_with_averages(table, choice.kept, iteration.model, was_centred, str(job.inputs.data))
     has_duplicates_removed = job.options.do_remove_duplicates and choice.kept.any()
-    duplicates = duplicates_of(table, choice.kept, job.options, str(job.inputs.data)) if has_duplicates_removed else {}
+    duplicates = duplicates_of(chosen, choice.kept, job.options, str(job.inputs.data)) if has_duplicates_removed else {}
     write_particle_ledger(
         job.outputs.particle_ledger, *classified_particles(table, len(classes)), choice.kept, choice.rule, duplicates
     )
@@ -161,7 +191,7 @@ with runner.job(globals(), SPEC) as job:
             f"{int(choice.n_particles[choice.kept].sum()) - len(duplicates):,}",
         )  # fmt: skip
 
-    write_kept_particles(job.outputs.particles, table, choice.kept, list(duplicates))
+    write_kept_particles(job.outputs.particles, chosen, choice.kept, list(duplicates))
     stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
     if stack:
         write_stack(stack, recentred(iteration.model.references[choice.order]), iteration.model.pixel_size_ang)

@@ -233,6 +233,12 @@ class _Check:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         self._algorithm(place, difference, result.class2d)
+        if result.select.do_regroup and result.own.min_group_size and result.select.nr_groups != 1:
+            prefix = _prefix(place, difference, "own", ("min_group_size",))
+            self.problem(
+                f"{prefix}own.min_group_size: {result.own.min_group_size} and select.nr_groups: "
+                f"{result.select.nr_groups} both say how to regroup; leave out one, or say nr_groups: 1."
+            )
         if not result.select.do_class_ranker:
             prefix = _prefix(place, difference, "select", ("do_class_ranker",))
             self.problem(f"{prefix}select.do_class_ranker: No is not supported yet; choosing by hand needs RELION.")

@@ -261,6 +261,13 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    recentre_particles: bool = option(
+        True, "With do_recenter, also move the kept particles' offsets as their average was? (RELION: No)", "Winnow"
+    )
+    min_group_size: int = option(
+        0, "With do_regroup, join groups until each has this many particles (0 = by nr_groups)", "Winnow", minimum=0
+    )
+    keep_rare_views: bool = option(True, "Keep the best class of a view that the choice would lose?", "Winnow")
     splits: int = option(
         1, "Parts that the first round classifies apart, each chosen from by itself and joined", "Winnow",
         minimum=1, maximum=90,
@@ -276,6 +283,9 @@ PROJECT_WIDE = (
     "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
     "reextract", "reextract_micrographs", "reextract_size", "splits",
 )  # fmt: skip
+
+# Own options that a choice of classes or a regrouping reads, and no classification.
+SELECTION_ONLY = ("recentre_particles", "min_group_size", "keep_rare_views")
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}

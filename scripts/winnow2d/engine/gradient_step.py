@@ -162,7 +162,7 @@ def take_step(
         centring_px[k] = _centre(images[k : k + 1], first[:, k : k + 1], step)[0]
 
     over_classes(move, range(n_classes))
-    return Stepped(images, pdf_class, Moments(first, second), *spectra, centring_px)
+    return Stepped(images, pdf_class, Moments(first, second), *spectra, centring_px=centring_px)
 
 
 def _relocate(
