@@ -54,10 +54,10 @@ class Stepped:
     references: np.ndarray
     pdf_class: np.ndarray  # (k,), with a relocated class's share copied
     moments: Moments | None  # VDAM only
+    centring_px: np.ndarray  # (k, 2), x then y: how each reference was moved in the end
     sigma2_reference: np.ndarray
     data_vs_prior: np.ndarray
     coverage: np.ndarray
-    centring_px: np.ndarray  # (k, 2), x then y: how each reference was moved in the end
 
 
 def first_moments(n_classes: int, box_px: int) -> Moments:
@@ -162,7 +162,7 @@ def take_step(
         centring_px[k] = _centre(images[k : k + 1], first[:, k : k + 1], step)[0]
 
     over_classes(move, range(n_classes))
-    return Stepped(images, pdf_class, Moments(first, second), *spectra, centring_px=centring_px)
+    return Stepped(images, pdf_class, Moments(first, second), centring_px, *spectra)
 
 
 def _relocate(

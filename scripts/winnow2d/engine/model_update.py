@@ -45,7 +45,7 @@ def maximise(
     centring_px = np.zeros((len(references), 2))
     if run.class2d.do_center:
         references, centring_px = maximisation.centred(references, run.class2d.offset_range)
-    found = Stepped(references, before.pdf_class, None, sigma2_reference, data_vs_prior, coverage, centring_px)
+    found = Stepped(references, before.pdf_class, None, centring_px, sigma2_reference, data_vs_prior, coverage)
     model = _model(run, before, sums, projections, size_px, found, tau, 0.0)
     return _with_lost_classes(run, old.number + 1, references, model), old.moments
 
