@@ -11,10 +11,7 @@ include: "rules/common.smk"
 rule all:
     input:
         PAGE,
-        CLEAN,
-        [REEXTRACTED] if CONFIG.own.reextract else [],
-        [MAPPED] if CONFIG.own.map_to else [],
-        list(PLAN.exported.values()),
+        PLAN.ends,
 
 
 if CONFIG.demo:
@@ -30,9 +27,20 @@ elif not GIVEN:
     include: "rules/extract.smk"
 
 
+if PLAN.n_splits > 1:
+
+    include: "rules/split.smk"
+
+
+if PLAN.n_parts > 1:
+
+    include: "rules/join.smk"
+
+
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
 include: "rules/class2d.smk"
+include: "rules/continue_class2d.smk"
 include: "rules/select_classes.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
@@ -51,6 +59,7 @@ if PLAN.exported:
 
 onstart:
     put_project_right()
+    withdraw_alias()
 
 
 onerror:

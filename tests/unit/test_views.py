@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from synthetic import shape_image
+from winnow2d.decisions import ClassDecision
 from winnow2d.selection.likeness import likeness
-from winnow2d.selection.views import RULE, effective_views, guard_views, same_view_level, views_of
+from winnow2d.selection.views import (
+    RULE,
+    effective_views,
+    find_views,
+    guard_views,
+    same_view_level,
+    views_lost,
+    views_of,
+)
 
 BOX, PIXEL_ANG, DIAMETER_ANG = 64, 4.0, 190.0
 
@@ -85,7 +94,15 @@ def averages():
 
 
 def guard(averages, good_share=GOOD_SHARE, kept=KEPT, counts=COUNTS, **more):
-    return guard_views(averages, PIXEL_ANG, DIAMETER_ANG, counts, np.asarray(good_share), np.asarray(kept), **more)
+    """Return the views and what is done about those that are lost."""
+    share = np.asarray(good_share)
+    views = find_views(averages, PIXEL_ANG, DIAMETER_ANG, counts, share)
+    return views, guard_views(views, counts, share, np.asarray(kept), **more)
+
+
+def raised(found):
+    """Return the classes that are raised, and the warnings."""
+    return [item.class_index for item in found.exceptions], [n.sentence for n in found.notices if n.is_warning]
 
 
 def changed(values, row, value):
@@ -95,77 +112,85 @@ def changed(values, row, value):
 
 
 def test_the_only_class_of_a_rare_view_is_raised_and_no_other(averages):
-    found = guard(averages)
-    assert found.added == (6,)
-    assert found.reasons == (f"{RULE} (good share 0.700)",)
-    assert found.reported == ()
-    assert found.view[[0, 1, 2]].tolist() == [found.view[0]] * 3
-    assert found.view[[3, 4, 5]].tolist() == [found.view[3]] * 3
-    assert len({*found.view[[0, 3, 6, 7]]}) == 4
+    views, found = guard(averages)
+    assert found.exceptions == (ClassDecision(6, True, f"{RULE} (good share 0.700)"),)
+    assert [(notice.kind, notice.is_warning) for notice in found.notices] == [("views", False)]
+    assert views.view[[0, 1, 2]].tolist() == [views.view[0]] * 3
+    assert views.view[[3, 4, 5]].tolist() == [views.view[3]] * 3
+    assert len({*views.view[[0, 3, 6, 7]]}) == 4
     assert 2 < found.n_views_kept <= found.n_views_in < 4
+    assert len(views_lost(views, COUNTS, GOOD_SHARE, KEPT)) == 1
 
 
 def test_a_view_that_a_kept_class_shows_is_not_looked_at(averages):
-    assert guard(averages, kept=changed(KEPT, 6, True)).added == ()
+    assert raised(guard(averages, kept=changed(KEPT, 6, True))[1]) == ([], [])
     more = np.concatenate([averages, picture(1, 99.0, noise=0.05, seed=9)[None]])
-    found = guard(more, np.append(GOOD_SHARE, 0.8), np.append(KEPT, True), np.append(COUNTS, 40))
-    assert found.added == ()
+    found = guard(more, np.append(GOOD_SHARE, 0.8), np.append(KEPT, True), np.append(COUNTS, 40))[1]
+    assert raised(found) == ([], [])
 
 
 def test_of_a_lost_view_the_best_class_is_raised(averages):
     more = np.concatenate([averages, picture(1, 99.0, noise=0.05, seed=9)[None]])
-    found = guard(more, np.append(GOOD_SHARE, 0.8), np.append(KEPT, False), np.append(COUNTS, 40))
-    assert found.added == (8,)
-    assert found.view[8] == found.view[6]
+    views, found = guard(more, np.append(GOOD_SHARE, 0.8), np.append(KEPT, False), np.append(COUNTS, 40))
+    assert raised(found) == ([8], [])
+    assert views.view[8] == views.view[6]
 
 
 def test_a_doubtful_view_is_reported_and_one_of_junk_is_not(averages):
-    found = guard(averages, changed(GOOD_SHARE, 6, 0.45), counts=changed(COUNTS, 6, 90))
-    assert found.added == ()
-    (sentence,) = found.reported
-    assert "class 7 with 90 particles, of which about 40 may be good (2.2% of all good ones)" in sentence
-    assert guard(averages, changed(GOOD_SHARE, 6, 0.2)).reported == ()
+    found = guard(averages, changed(GOOD_SHARE, 6, 0.45), counts=changed(COUNTS, 6, 90))[1]
+    classes, (warning,) = raised(found)
+    assert classes == []
+    assert "class 7 with 90 particles, of which about 40 may be good (2.3% of all good ones)" in warning
+    assert raised(guard(averages, changed(GOOD_SHARE, 6, 0.2))[1]) == ([], [])
+    # less than 2 % of all good ones nobody need hear of
+    small = guard(averages, changed(GOOD_SHARE, 6, 0.45), counts=changed(COUNTS, 6, 60))[1]
+    assert raised(small) == ([], [])
+    assert [notice.kind for notice in small.notices] == ["view_lost", "views"]
 
 
 def test_nothing_is_raised_when_it_is_not_wanted(averages):
-    found = guard(averages, counts=changed(COUNTS, 6, 60), keeps_rare=False)
-    assert found.added == ()
-    assert len(found.reported) == 1
+    found = guard(averages, raisable=False)[1]
+    assert raised(found)[0] == []
+    assert len(raised(found)[1]) == 1
     assert found.n_views_kept < found.n_views_in
+    assert raised(guard(averages, raisable=np.arange(8) != 6)[1])[0] == []
 
 
 def test_a_blur_is_reported_whatever_its_good_share(averages):
     blurred = changed(averages, 7, averages[7] + 0.3 * picture(2))  # solvent far from flat
-    found = guard(blurred, changed(changed(GOOD_SHARE, 7, 0.6), 6, 0.1))
-    assert found.added == ()
-    assert len(found.reported) == 1
+    found = guard(blurred, changed(changed(GOOD_SHARE, 7, 0.6), 6, 0.1))[1]
+    assert raised(found)[0] == []
+    assert len(raised(found)[1]) == 1
 
 
 def test_what_is_raised_lowers_the_share_of_good_particles_by_no_more_than_set(averages):
-    found = guard(averages, changed(GOOD_SHARE, 6, 0.55), counts=changed(COUNTS, 6, 300))
-    assert found.added == ()
-    assert "class 7" in found.reported[0]
+    found = guard(averages, changed(GOOD_SHARE, 6, 0.55), counts=changed(COUNTS, 6, 300))[1]
+    assert raised(found)[0] == []
+    assert "class 7" in raised(found)[1][0]
 
 
 def test_few_particles_are_no_view(averages):
-    found = guard(averages, counts=changed(COUNTS, 6, 10))
-    assert (found.added, found.reported) == ((), ())
+    assert raised(guard(averages, counts=changed(COUNTS, 6, 10))[1]) == ([], [])
 
 
 def test_where_nothing_is_kept_nothing_is_raised(averages):
-    found = guard(averages, kept=np.zeros(8, bool))
-    assert (found.added, found.reported, found.n_views_kept) == ((), (), 0.0)
+    found = guard(averages, kept=np.zeros(8, bool))[1]
+    assert raised(found) == ([], [])
+    assert found.n_views_kept == 0
 
 
 def test_one_class_or_none_is_enough(averages):
-    assert guard(averages[:1], [0.9], [True], np.array([5])).view.tolist() == [1]
-    found = guard(averages[:2], [0.9, 0.9], [False, False], np.array([0, 0]))
-    assert (found.view.tolist(), found.n_views_in) == ([0, 0], 0.0)
+    assert guard(averages[:1], [0.9], [True], np.array([5]))[0].view.tolist() == [1]
+    views, found = guard(averages[:2], [0.9, 0.9], [False, False], np.array([0, 0]))
+    assert (views.view.tolist(), found.n_views_in) == ([0, 0], 0.0)
 
 
 def test_order_of_classes_does_not_matter(averages):
     order = np.random.default_rng(2).permutation(8)
-    one, other = guard(averages), guard(averages[order], GOOD_SHARE[order], KEPT[order], COUNTS[order])
-    assert [int(order[k]) for k in other.added] == list(one.added)
-    np.testing.assert_array_equal(other.view, one.view[order])
+    (views, one), (again, other) = (
+        guard(averages),
+        guard(averages[order], GOOD_SHARE[order], KEPT[order], COUNTS[order]),
+    )
+    assert [int(order[k]) for k in raised(other)[0]] == raised(one)[0]
+    np.testing.assert_array_equal(again.view, views.view[order])
     assert other.n_views_kept == pytest.approx(one.n_views_kept)

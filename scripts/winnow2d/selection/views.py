@@ -13,16 +13,19 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from winnow2d.decisions import ClassDecision
+from winnow2d.selection.guards import Notice
 from winnow2d.selection.likeness import likeness
 from winnow2d.selection.moments import picture_features
 
-# Classes of one view correlate nearly as well as a kept class does with the kept one nearest to it, whatever the noise.
+# Classes of one view correlate nearly as well as a good class does with the good one nearest to it, whatever the noise.
 MARGIN = 0.06
 LEAST_LIKENESS, MOST_LIKENESS = 0.75, 0.90
 BELIEVABLE = 0.25  # good share below which a class is no evidence of a view
 KEPT_FROM = 0.5  # good share from which a class is raised: more likely than not to be the particle
 LEAST_SHARE = 0.005  # of all good particles expected: what is smaller is no view
-REPORTED_SHARE = 0.015  # of the same: what is lost without harm is not spoken of
+REPORTED_SHARE = 0.01  # of the same: what is smaller is not spoken of
+LOSS_TO_HEAR_OF = 0.02  # of the same: from here on it is a warning
 FLAT_SOLVENT = 0.30  # solvent_sd up to which what lies around an average is flat; a blur of many views is no view
 MOST_COST = 0.01  # by which all raised classes together may lower the expected share of good particles
 RULE = "kept for its view: no kept class looks like it"
@@ -48,41 +51,51 @@ class LostView:
 
 
 @dataclass(frozen=True)
-class ViewGuard:
-    """What the kept classes show of what came in.
+class Views:
+    """What the averages of k classes show, whatever is kept of them.
 
     Attributes
     ----------
     view : (k,) int64
         The view of each class, numbered from 1 by expected good particles; 0 for a class without particles.
-    added : tuple of int
-        Classes raised into the choice (0-based), best first, each by the rule `RULE`.
-    reasons : tuple of str
-        The sentence on each of them, for the ledger.
-    reported : tuple of str
-        A sentence on each view that is lost.
+    similarity : (k, k) float64
+        Of `likeness`.
+    level : float
+        Likeness from which two classes show the same view.
+    is_clear : (k,) bool
+        Whether the average stands on flat solvent, rather than being a blur of many views.
+    """
+
+    view: np.ndarray
+    similarity: np.ndarray
+    level: float
+    is_clear: np.ndarray
+
+
+@dataclass(frozen=True)
+class ViewGuard:
+    """What the kept classes show of what came in.
+
+    Attributes
+    ----------
+    exceptions : tuple of ClassDecision
+        Classes raised into the choice, with the reason for the ledger.
+    notices : tuple of Notice
+        Views that are lost, and how many are kept.
     n_views_in, n_views_kept : float
         Effective number of views: how many equally frequent ones would be spread alike.
     """
 
-    view: np.ndarray
-    added: tuple[int, ...]
-    reasons: tuple[str, ...]
-    reported: tuple[str, ...]
+    exceptions: tuple[ClassDecision, ...]
+    notices: tuple[Notice, ...]
     n_views_in: float
     n_views_kept: float
 
 
-def guard_views(
-    averages: np.ndarray,
-    pixel_size_ang: float,
-    diameter_ang: float,
-    n_particles: np.ndarray,
-    good_share: np.ndarray,
-    kept: np.ndarray,
-    keeps_rare: bool = True,
-) -> ViewGuard:
-    """Return the views of the classes, those a choice would lose, and which classes are raised to keep them.
+def find_views(
+    averages: np.ndarray, pixel_size_ang: float, diameter_ang: float, n_particles: np.ndarray, good_share: np.ndarray
+) -> Views:
+    """Return which classes show the same view.
 
     Parameters
     ----------
@@ -92,46 +105,62 @@ def guard_views(
     n_particles : (k,) int array
     good_share : (k,) float array
         Expected share of good particles.
-    kept : (k,) bool array
-        The choice so far. Where it keeps nothing, nothing is raised or reported.
-    keeps_rare : bool
-        False: lost views are only reported.
     """
-    n_particles, good_share = np.asarray(n_particles), np.asarray(good_share)
-    live, good = n_particles > 0, n_particles * good_share
-    kept = np.asarray(kept, dtype=bool) & live
+    live = np.asarray(n_particles) > 0
     similarity = likeness(averages, pixel_size_ang, diameter_ang)
-    level = same_view_level(similarity, kept)
-    view = views_of(similarity, good, live, level)
-    lost = views_lost(similarity, view, n_particles, good_share, kept, level)
-    usual = good[kept].sum() / max(n_particles[kept].sum(), 1)  # good share of the choice
-    room = MOST_COST * n_particles[kept].sum()
-    added, reported = list[int](), list[str]()
-    for item in lost:
-        best = item.classes[0]
-        cost = n_particles[best] * max(usual - good_share[best], 0.0)
-        is_shown = good_share[best] >= KEPT_FROM and _has_flat_solvent(averages[best], pixel_size_ang, diameter_ang)
-        if keeps_rare and is_shown and cost <= room:
-            added.append(best)
-            room -= cost
-        elif item.n_good >= REPORTED_SHARE * good.sum():
-            reported.append(_sentence(item, view, good_share, good.sum()))
-    now = kept | np.isin(np.arange(len(live)), added)
-    reasons = tuple(f"{RULE} (good share {good_share[k]:.3f})" for k in added)
-    spread_in, spread_kept = effective_views(view, good), effective_views(view, good * now)
-    return ViewGuard(view, tuple(added), reasons, tuple(reported), spread_in, spread_kept)
+    level = same_view_level(similarity, live & (np.asarray(good_share) >= KEPT_FROM))
+    view = views_of(similarity, np.asarray(n_particles) * np.asarray(good_share), live, level)
+    clear = [_stands_on_flat_solvent(average, pixel_size_ang, diameter_ang) for average in averages]
+    return Views(view, similarity, level, np.array(clear, dtype=bool))
 
 
-def _has_flat_solvent(average: np.ndarray, pixel_size_ang: float, diameter_ang: float) -> bool:
+def _stands_on_flat_solvent(average: np.ndarray, pixel_size_ang: float, diameter_ang: float) -> bool:
+    if not np.isfinite(average).all():
+        return False
     return picture_features(average, pixel_size_ang, diameter_ang)["solvent_sd"] <= FLAT_SOLVENT
 
 
-def same_view_level(similarity: np.ndarray, kept: np.ndarray) -> float:
+def guard_views(
+    views: Views, n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray, raisable: np.ndarray | bool = True
+) -> ViewGuard:
+    """Return the views a choice would lose, and which classes are raised to keep them.
+
+    Parameters
+    ----------
+    n_particles, good_share : (k,)
+        As in `find_views`.
+    kept : (k,) bool array
+        The choice so far. Where it keeps nothing, nothing is raised.
+    raisable : (k,) bool array or bool
+        Classes that may be raised; a view of others is only reported.
+    """
+    n_particles, good_share = np.asarray(n_particles), np.asarray(good_share)
+    kept, good = np.asarray(kept, dtype=bool) & (n_particles > 0), n_particles * good_share
+    usual = good[kept].sum() / max(n_particles[kept].sum(), 1)  # good share of the choice
+    room = MOST_COST * n_particles[kept].sum()
+    raisable = views.is_clear & (good_share >= KEPT_FROM) & raisable
+    added, notices = list[int](), list[Notice]()
+    for item in views_lost(views, n_particles, good_share, kept):
+        best = item.classes[0]
+        cost = n_particles[best] * max(usual - good_share[best], 0.0)
+        if raisable[best] and cost <= room:
+            added.append(best)
+            room -= cost
+        elif item.n_good >= REPORTED_SHARE * good.sum():
+            notices.append(_notice(item, int(views.view[best]), good_share[best], good.sum()))
+    spread_in = effective_views(views.view, good)
+    spread_kept = effective_views(views.view, good * (kept | np.isin(np.arange(len(kept)), added)))
+    notices.append(Notice("views", f"The kept classes show {spread_kept:.1f} of {spread_in:.1f} views.", False))
+    exceptions = tuple(ClassDecision(k, True, f"{RULE} (good share {good_share[k]:.3f})") for k in added)
+    return ViewGuard(exceptions, tuple(notices), spread_in, spread_kept)
+
+
+def same_view_level(similarity: np.ndarray, typical: np.ndarray) -> float:
     """Return the likeness from which two averages are taken for one view.
 
     It follows the data: averages of few noisy particles are less like each other than those of many clear ones.
     """
-    others = similarity[np.ix_(kept, kept)] - 2 * np.eye(int(kept.sum()))
+    others = similarity[np.ix_(typical, typical)] - 2 * np.eye(int(typical.sum()))
     if len(others) < 3:
         return LEAST_LIKENESS
     return float(np.clip(np.median(others.max(axis=1)) - MARGIN, LEAST_LIKENESS, MOST_LIKENESS))
@@ -156,36 +185,24 @@ def views_of(similarity: np.ndarray, good: np.ndarray, live: np.ndarray, level: 
     return view
 
 
-def views_lost(
-    similarity: np.ndarray,
-    view: np.ndarray,
-    n_particles: np.ndarray,
-    good_share: np.ndarray,
-    kept: np.ndarray,
-    level: float,
-) -> list[LostView]:
+def views_lost(views: Views, n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray) -> list[LostView]:
     """Return views of believable good particles that no kept class shows or looks like, most good particles first.
 
     Parameters
     ----------
-    similarity : (k, k) array
-    view : (k,) int array
-        0: of no view.
     n_particles, good_share, kept : (k,)
-    level : float
-        Of likeness, from which two classes show the same.
     """
     good = np.asarray(n_particles) * np.asarray(good_share)
     lost: list[LostView] = []
     if not kept.any():
         return lost
-    for number in range(1, int(view.max(initial=0)) + 1):
-        members = view == number
+    for number in range(1, int(views.view.max(initial=0)) + 1):
+        members = views.view == number
         believable = np.flatnonzero(members & (good_share >= BELIEVABLE))
         if (members & kept).any() or not len(believable) or good[believable].sum() < LEAST_SHARE * good.sum():
             continue
         best_first = believable[np.lexsort((believable, -good_share[believable]))]
-        if similarity[best_first[0]][kept].max() >= level:
+        if views.similarity[best_first[0]][kept].max() >= views.level:
             continue
         n_own = int(np.asarray(n_particles)[believable].sum())
         lost.append(LostView(tuple(best_first.tolist()), n_own, float(good[believable].sum())))
@@ -199,12 +216,14 @@ def effective_views(view: np.ndarray, good: np.ndarray) -> float:
     return float(np.exp(-(part * np.log(part)).sum())) if len(part) else 0.0
 
 
-def _sentence(item: LostView, view: np.ndarray, good_share: np.ndarray, n_good: float) -> str:
-    """Return the warning on a view that is lost."""
+def _notice(item: LostView, number: int, good_share: float, n_good: float) -> Notice:
+    """Return what is said of a view that is lost: a warning if it is more than nobody need hear of."""
     numbers = ", ".join(str(k + 1) for k in sorted(item.classes))
     classes = f"class {numbers}" if len(item.classes) == 1 else f"classes {numbers}"
-    return (
-        f"View {view[item.classes[0]]} is lost: {classes} with {item.n_particles:,} particles, of which about "
-        f"{item.n_good:,.0f} may be good ({item.n_good / n_good:.1%} of all good ones); no kept class looks like it. "
-        f"Look at class {item.classes[0] + 1} (good share {good_share[item.classes[0]]:.2f})."
+    part = item.n_good / n_good
+    sentence = (
+        f"View {number} is lost: {classes} with {item.n_particles:,} particles, of which about {item.n_good:,.0f} may "
+        f"be good ({part:.1%} of all good ones); no kept class looks like it. Look at class {item.classes[0] + 1} "
+        f"(good share {good_share:.2f})."
     )
+    return Notice("view_lost", sentence, part >= LOSS_TO_HEAR_OF)
