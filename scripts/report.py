@@ -1,15 +1,20 @@
 """Tell all rounds on one page: class averages, counts and curves (no job of RELION; report/index.html)."""
 
+import dataclasses
+import hashlib
 import logging
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from winnow2d import runner
-from winnow2d.errors import ImageError, StarError
+from winnow2d.errors import ImageError, JobError, StarError
 from winnow2d.formats import mrc
 from winnow2d.formats.cells import number_or
 from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
@@ -18,12 +23,16 @@ from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star
 from winnow2d.records import Iteration
+from winnow2d.report.decisions import override_of
 from winnow2d.report.page import Project, render_page
-from winnow2d.report.tables import RoundRecord, TruthScore, truth_score
+from winnow2d.report.tables import RoundRecord, TruthScore, decided, truth_score
 
 SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
 UNKNOWN = "not known"
 GENERAL = "model_general"
+PROPOSAL = "proposal.tsv"  # the class ledger of a round that waits for a person's choice
+SOME_ROUNDS = ("warnings", "views", "overrides", "rejected")
+SECOND_CHANCE = "winnowSecondChance"
 logger = logging.getLogger("winnow2d")
 
 
@@ -86,32 +95,74 @@ def algorithm_of(general: pd.DataFrame) -> str:
 
 
 def read_rounds(inputs: object) -> list[RoundRecord]:
-    """Return every round from the files the rule names, in order."""
-    names = ("model", "optimiser", "classes", "kept", "class_ledgers", "particle_ledgers")
-    lists = [[Path(path) for path in _listed(getattr(inputs, name))] for name in names]
+    """Return every round from the files the rule names, in order.
+
+    The last round may wait for a person's choice: its class ledger is then `proposal.tsv`, and it has no kept
+    particles and no particle ledger. Named for some rounds only, and told apart by their `round_NN`: `warnings`,
+    `views`, `overrides`; and `rejected`, whose round is that of its job.
+    """
+    always = ("model", "optimiser", "classes", "class_ledgers")
+    lists = [_paths(inputs, name) for name in always]
+    decided = [_paths(inputs, name) for name in ("kept", "particle_ledgers")]
+    some = {name: {_round_of(path): path for path in _paths(inputs, name)} for name in SOME_ROUNDS}
     records = []
-    for number, (model, optimiser, classes, kept, class_path, particle_path) in enumerate(
-        zip(*lists, strict=True), start=1
-    ):
+    for number, (model, optimiser, classes, class_path) in enumerate(zip(*lists, strict=True), start=1):
         iteration = read_iteration(optimiser)
         history, (previous, previous_averages) = read_history(model), averages_before(classes)
-        records.append(
-            RoundRecord(
-                number=number,
-                classification=optimiser.parent.as_posix(),
-                selected=kept.as_posix(),
-                n_selected=len(read_star(kept)["particles"]),
-                iteration=iteration,
-                averages=read_stack(classes),
-                class_ledger=read_ledger(class_path),
-                particle_ledger=read_ledger(particle_path),
-                history=history,
-                previous_number=previous,
-                previous_averages=previous_averages,
-                facts=round_facts(optimiser, iteration, history),
-            )
+        record = RoundRecord(
+            number=number,
+            classification=optimiser.parent.as_posix(),
+            selected="",
+            n_selected=0,
+            iteration=iteration,
+            averages=read_stack(classes),
+            class_ledger=read_ledger(class_path),
+            particle_ledger=pd.DataFrame(),
+            history=history,
+            previous_number=previous,
+            previous_averages=previous_averages,
+            facts=round_facts(optimiser, iteration, history),
+            is_pending=class_path.name == PROPOSAL,
+            made_for=hashlib.sha256(classes.read_bytes()).hexdigest(),
         )
+        own = {name: paths[number] for name, paths in some.items() if number in paths}
+        files = [] if record.is_pending else [paths[number - 1] for paths in decided]
+        records.append(with_choice(record, files, own))
     return records
+
+
+def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Path]) -> RoundRecord:
+    """Return a round with what its selection left: kept particles and their ledger, and files not every round has."""
+    found: dict[str, Any] = {
+        name: pd.read_csv(own[name], sep="\t", dtype=str if name == "warnings" else None, keep_default_na=False)
+        for name in ("warnings", "views")
+        if name in own
+    }
+    if "overrides" in own and not record.is_pending:
+        found["override"] = override_of(yaml.safe_load(own["overrides"].read_text(encoding="utf-8")))
+    if files:
+        kept, particle_ledger = files
+        particles = read_star(kept)["particles"]
+        found |= {"selected": kept.as_posix(), "n_selected": len(particles)}
+        found["particle_ledger"] = read_ledger(particle_ledger)
+        if "rejected" in own:
+            found["n_rejected"] = len(read_star(own["rejected"]).get("particles", ()))
+            returned = particles.get(SECOND_CHANCE, pd.Series(dtype=str))
+            found["n_returned"] = int((pd.to_numeric(returned) > 0).sum())
+    return dataclasses.replace(record, **found)
+
+
+def _paths(inputs: object, name: str) -> list[Path]:
+    """Return the files of an input; none where the rule does not name it."""
+    return [Path(path) for path in _listed(getattr(inputs, name, []))]
+
+
+def _round_of(path: Path) -> int:
+    """Return the round a file is about, from `round_NN` in its path or the job directory `jobRRn`."""
+    found = re.search(r"round_(\d+)|/job(\d+)\d/", path.as_posix())
+    if found is None:
+        raise JobError(f"{path}: neither round_NN nor a job directory of a round is in its path.")
+    return int(found[1] or found[2])
 
 
 def describe_project(extracted: Path, rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
@@ -124,9 +175,17 @@ def describe_project(extracted: Path, rounds: Sequence[RoundRecord], is_demo: bo
         optics = rounds[0].iteration.optics[0]
         facts |= {"Box": f"{optics.box_px} px", "Pixel size": f"{optics.pixel_size_ang:g} Å"}
     source = "simulated particles (demo)" if is_demo else entered_from(extracted)
-    final = rounds[-1].selected if rounds else extracted.as_posix()
     name = Path.cwd().name or "project"
-    return Project(name, source, len(particles), facts, f"Select/clean/particles.star ({final})")
+    return Project(name, source, len(particles), facts, _final(extracted, rounds))
+
+
+def _final(extracted: Path, rounds: Sequence[RoundRecord]) -> str:
+    """Return where the clean particles are; while a round waits, only those of the round before are there."""
+    done = decided(rounds)
+    latest = done[-1].selected if done else extracted.as_posix()
+    if len(done) < len(rounds):
+        return f"not yet: round {rounds[-1].number} waits for a choice (so far {latest})"
+    return f"Select/clean/particles.star ({latest})"
 
 
 def entered_from(extracted: Path) -> str:
@@ -143,7 +202,7 @@ def read_truth(paths: Sequence[Path], rounds: Sequence[RoundRecord]) -> TruthSco
     if not paths:
         return None
     truth, *renamed = [read_star(path)["truth"] for path in paths]
-    return truth_score(truth, [record.particle_ledger for record in rounds], renamed)
+    return truth_score(truth, [record.particle_ledger for record in decided(rounds)], renamed)
 
 
 def write_page(inputs: object, page: Path) -> None:
