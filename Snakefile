@@ -12,9 +12,9 @@ rule all:
     input:
         PAGE,
         CLEAN,
-        [REEXTRACTED] if REEXTRACTED else [],
+        [REEXTRACTED] if CONFIG.own.reextract else [],
         [MAPPED] if CONFIG.own.map_to else [],
-        list(EXPORTED.values()),
+        list(PLAN.exported.values()),
 
 
 if CONFIG.demo:
@@ -28,6 +28,16 @@ elif CONFIG.micrographs:
 elif not GIVEN:
 
     include: "rules/extract.smk"
+
+
+if PLAN.n_splits > 1:
+
+    include: "rules/split.smk"
+
+
+if PLAN.n_parts > 1:
+
+    include: "rules/join.smk"
 
 
 include: "rules/reextraction_inputs.smk"
@@ -44,7 +54,7 @@ if CONFIG.own.map_to:
     include: "rules/map_particles.smk"
 
 
-if EXPORTED:
+if PLAN.exported:
 
     include: "rules/export_particles.smk"
 

@@ -20,7 +20,7 @@ rule class2d:
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
     wildcard_constraints:
-        round="|".join(CLASSIFIED) or NONE,  # the one given is none of ours
+        round="|".join(PLAN.classified) or NONE,  # the one given is none of ours
     conda:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it

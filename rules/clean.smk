@@ -8,7 +8,7 @@
 rule clean:
     """Point the alias Select/clean at the final particles."""
     input:
-        particles=kept_particles(len(ROUNDS)),
+        particles=PLAN.kept_particles(len(CONFIG.rounds)),
     output:
         alias=directory(CLEAN),
     log:

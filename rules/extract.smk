@@ -1,19 +1,19 @@
-# Enters extracted particles in the project as Extract/job001.
+# Enters extracted particles in the project, each file as an Extract job.
 #
-# REQUIRED INPUTS: the particles STAR file named under input: {particles: ...}; its stacks are linked, never
+# REQUIRED INPUTS: a particles STAR file named under input: {particles: ...}; its stacks are linked, never
 #                  copied, and all its columns pass through. Or a .cs file of cryoSPARC, which is converted.
-# OUTPUTS: Extract/job001/particles.star
+# OUTPUTS: Extract/job001/particles.star; of further files Extract/job101, job201 and so on
 
 
 rule extract:
     """Check particles and enter them in the project (RELION job type Extract)."""
     input:
-        particles=list(CONFIG.particles),
+        particles=lambda wildcards: CONFIG.particles[int(wildcards.source)],
         passthrough=[CONFIG.own.passthrough] if CONFIG.own.passthrough else [],
     output:
-        particles=EXTRACTED,
+        particles="Extract/job{source}01/particles.star",
     log:
-        "logs/extract/job001.log",
+        "logs/extract/job{source}01.log",
     conda:
         "../envs/cpu.yaml"
     resources:

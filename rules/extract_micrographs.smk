@@ -36,11 +36,11 @@ rule extract_micrographs:
     """Cut particles from micrographs (RELION job type Extract)."""
     input:
         micrographs=CONFIG.micrographs.micrographs,
-        coordinates=COORDINATES,
+        coordinates=PLAN.coordinates,
         picked_truth=[PICKED_TRUTH] if CONFIG.micrographs.demo else [],
     output:
-        particles=EXTRACTED,
-        truth=[TRUTH] if CONFIG.micrographs.demo else [],
+        particles=PLAN.entered(),
+        truth=[PLAN.truth] if CONFIG.micrographs.demo else [],
     log:
         "logs/extract_micrographs/job001.log",
     conda:

@@ -9,7 +9,7 @@
 rule map_particles:
     """Map the kept particles onto another extraction (RELION job type Select)."""
     input:
-        particles=kept_particles(len(ROUNDS)),
+        particles=PLAN.kept_particles(len(CONFIG.rounds)),
         extraction=CONFIG.own.map_to,
     output:
         particles=MAPPED,

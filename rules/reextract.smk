@@ -12,7 +12,7 @@ rule other_box:
         unpack(sources_of_box),
     output:
         particles="Extract/job{round}8/particles.star",
-        truth=["Extract/job{round}8/truth.star"] if IS_SIMULATED else [],
+        truth=["Extract/job{round}8/truth.star"] if PLAN.is_simulated else [],
     log:
         "logs/other_box/job{round}8.log",
     conda:
@@ -27,10 +27,10 @@ rule other_box:
         box_from="mask",
         is_final=False,
     script:
-        "../scripts/reextract.py" if MICROGRAPHS and CONFIG.micrographs else "../scripts/downsample.py"
+        "../scripts/reextract.py" if CONFIG.micrographs else "../scripts/downsample.py"
 
 
-if REEXTRACTED:
+if CONFIG.own.reextract:
 
     rule reextract:
         """Extract the particles that survived whole and re-centred (RELION job type Extract)."""
@@ -52,4 +52,4 @@ if REEXTRACTED:
             box_from=box_of_reextraction(),
             is_final=True,
         script:
-            "../scripts/reextract.py" if MICROGRAPHS else "../scripts/downsample.py"
+            "../scripts/reextract.py" if PLAN.micrographs else "../scripts/downsample.py"

@@ -17,7 +17,7 @@ rule regroup:
     log:
         "logs/regroup/job{round}3.log",
     wildcard_constraints:
-        round="|".join(REGROUPED) or NONE,
+        round="|".join(PLAN.regrouped) or NONE,
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -8,15 +8,15 @@
 rule report:
     """Write the page with the class averages, counts and curves of every round."""
     input:
-        extracted=kept_particles(0),
-        data=of_all_rounds("data.star"),
-        model=of_all_rounds("model.star"),
-        optimiser=of_all_rounds("optimiser.star"),
-        classes=of_all_rounds("classes.mrcs"),
-        kept=[kept_particles(item.number) for item in CONFIG.rounds],
-        class_ledgers=expand("report/round_{round}/classes.tsv", round=ROUNDS),
-        particle_ledgers=expand("report/round_{round}/particles.tsv", round=ROUNDS),
-        truth=[TRUTH, *[f"Extract/job{number:02d}8/truth.star" for number in BOXED]] if IS_SIMULATED else [],
+        extracted=PLAN.all_entered,
+        data=PLAN.of_all_blocks("data.star"),
+        model=PLAN.of_all_blocks("model.star"),
+        optimiser=PLAN.of_all_blocks("optimiser.star"),
+        classes=PLAN.of_all_blocks("classes.mrcs"),
+        kept=[PLAN.selected(block) for block in PLAN.blocks],
+        class_ledgers=expand("report/round_{round}/classes.tsv", round=PLAN.block_named),
+        particle_ledgers=expand("report/round_{round}/particles.tsv", round=PLAN.block_named),
+        truth=PLAN.truths,
     output:
         page=report(
             PAGE,

@@ -11,8 +11,8 @@ rule simulate:
         map=[CONFIG.demo.map] if CONFIG.demo.map else [],
         micrographs=[CONFIG.demo.micrographs_star] if CONFIG.demo.micrographs_star else [],
     output:
-        particles=EXTRACTED,
-        truth="Extract/job001/truth.star",
+        particles=PLAN.entered(),
+        truth=PLAN.truth,
     log:
         "logs/simulate/job001.log",
     conda:

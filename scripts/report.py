@@ -25,7 +25,7 @@ from winnow2d.formats.star import read_star
 from winnow2d.records import Iteration
 from winnow2d.report.decisions import override_of
 from winnow2d.report.page import Project, render_page
-from winnow2d.report.tables import RoundRecord, TruthScore, decided, truth_score
+from winnow2d.report.tables import RoundRecord, TruthScore, decided, round_labels, truth_score
 
 SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
 UNKNOWN = "not known"
@@ -97,20 +97,23 @@ def algorithm_of(general: pd.DataFrame) -> str:
 def read_rounds(inputs: object) -> list[RoundRecord]:
     """Return every round from the files the rule names, in order.
 
-    The last round may wait for a person's choice: its class ledger is then `proposal.tsv`, and it has no kept
-    particles and no particle ledger. Named for some rounds only, and told apart by their `round_NN`: `warnings`,
-    `views`, `overrides`; and `rejected`, whose round is that of its job.
+    A round is known by the `round_NN` of its class ledger; so is a part of the first one. Where that ledger is
+    `proposal.tsv`, the round waits for a person's choice, and has no kept particles and no particle ledger. Named for
+    some rounds only: `warnings`, `views`, `overrides`, and `rejected`, whose round is that of its job.
     """
-    always = ("model", "optimiser", "classes", "class_ledgers")
-    lists = [_paths(inputs, name) for name in always]
-    decided = [_paths(inputs, name) for name in ("kept", "particle_ledgers")]
+    lists = [_paths(inputs, name) for name in ("model", "optimiser", "classes", "class_ledgers")]
+    selected = zip(_paths(inputs, "kept"), _paths(inputs, "particle_ledgers"), strict=True)
     some = {name: {_round_of(path): path for path in _paths(inputs, name)} for name in SOME_ROUNDS}
+    numbers = [_round_of(path) for path in lists[-1]]
     records = []
-    for number, (model, optimiser, classes, class_path) in enumerate(zip(*lists, strict=True), start=1):
+    for number, label, (model, optimiser, classes, class_path) in zip(
+        numbers, round_labels(numbers), zip(*lists, strict=True), strict=True
+    ):
         iteration = read_iteration(optimiser)
         history, (previous, previous_averages) = read_history(model), averages_before(classes)
         record = RoundRecord(
             number=number,
+            label=label,
             classification=optimiser.parent.as_posix(),
             selected="",
             n_selected=0,
@@ -126,8 +129,7 @@ def read_rounds(inputs: object) -> list[RoundRecord]:
             made_for=hashlib.sha256(classes.read_bytes()).hexdigest(),
         )
         own = {name: paths[number] for name, paths in some.items() if number in paths}
-        files = [] if record.is_pending else [paths[number - 1] for paths in decided]
-        records.append(with_choice(record, files, own))
+        records.append(with_choice(record, () if record.is_pending else next(selected), own))
     return records
 
 
@@ -165,26 +167,26 @@ def _round_of(path: Path) -> int:
     return int(found[1] or found[2])
 
 
-def describe_project(extracted: Path, rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
+def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
     """Return the head of the page."""
-    particles = read_star(extracted)["particles"]
+    particles = [read_star(path)["particles"] for path in extracted]
     facts = {}
-    if "rlnMicrographName" in particles:
-        facts["Micrographs"] = f"{particles['rlnMicrographName'].nunique():,}"
+    if all("rlnMicrographName" in table for table in particles):
+        facts["Micrographs"] = f"{len(set().union(*(table['rlnMicrographName'] for table in particles))):,}"
     if rounds:
         optics = rounds[0].iteration.optics[0]
         facts |= {"Box": f"{optics.box_px} px", "Pixel size": f"{optics.pixel_size_ang:g} Å"}
-    source = "simulated particles (demo)" if is_demo else entered_from(extracted)
+    source = "simulated particles (demo)" if is_demo else ", ".join(map(entered_from, extracted))
     name = Path.cwd().name or "project"
-    return Project(name, source, len(particles), facts, _final(extracted, rounds))
+    return Project(name, source, sum(map(len, particles)), facts, _final(extracted[-1], rounds))
 
 
 def _final(extracted: Path, rounds: Sequence[RoundRecord]) -> str:
     """Return where the clean particles are; while a round waits, only those of the round before are there."""
-    done = decided(rounds)
+    done, waiting = decided(rounds), [record.label for record in rounds if record.is_pending]
     latest = done[-1].selected if done else extracted.as_posix()
-    if len(done) < len(rounds):
-        return f"not yet: round {rounds[-1].number} waits for a choice (so far {latest})"
+    if waiting:
+        return f"not yet: {' and '.join(waiting).lower()} waits for a choice (so far {latest})"
     return f"Select/clean/particles.star ({latest})"
 
 
@@ -209,7 +211,8 @@ def write_page(inputs: object, page: Path) -> None:
     """Write the page of all rounds."""
     rounds = read_rounds(inputs)
     truth_files = [Path(path) for path in _listed(getattr(inputs, "truth", []))]
-    project = describe_project(Path(getattr(inputs, "extracted")), rounds, bool(truth_files))  # noqa: B009
+    entered = [Path(path) for path in _listed(getattr(inputs, "extracted"))]  # noqa: B009
+    project = describe_project(entered, rounds, bool(truth_files))
     text = render_page(project, rounds, read_truth(truth_files, rounds))
     aside = page.with_name(page.name + ".tmp")
     aside.write_text(text, encoding="utf-8", newline="\n")

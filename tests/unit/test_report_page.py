@@ -100,3 +100,13 @@ def test_a_class_without_an_average_is_refused():
     record = make_round(1, 60)
     with pytest.raises(JobError, match="class 6 is not among the 5 averages of Class2D/job011"):
         render_page(make_project(60), [dataclasses.replace(record, averages=record.averages[:5])])
+
+
+def test_parts_of_a_first_round_count_together_until_a_second_follows():
+    parts = [dataclasses.replace(make_round(number, 60), label=f"Round 1, part {number}") for number in (1, 11)]
+    html = render_page(make_project(120), parts)
+    assert "<b>60</b> of <b>120</b> particles kept (50.0 %)" in html
+    assert 'id="round-11"' in html
+    assert "overrides/round_11.yaml" in html
+    html = render_page(make_project(120), [*parts, make_round(2, 60)])
+    assert "<b>30</b> of <b>120</b> particles kept (25.0 %)" in html

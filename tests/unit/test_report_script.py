@@ -193,9 +193,8 @@ def test_a_round_that_waits_has_no_kept_particles(finished, project):
 
 
 def test_the_first_round_may_wait(finished, project):
-    finished = waiting(finished)
-    for name in ("data", "model", "optimiser", "classes", "class_ledgers"):
-        setattr(finished, name, getattr(finished, name)[1:])
+    shutil.move("report/round_01/classes.tsv", "report/round_01/proposal.tsv")
+    finished.class_ledgers = "report/round_01/proposal.tsv"
     finished.kept = finished.particle_ledgers = []
     (record,) = report.read_rounds(finished)
     assert record.is_pending
@@ -203,6 +202,25 @@ def test_the_first_round_may_wait(finished, project):
     html = (project / "report/index.html").read_text(encoding="utf-8")
     assert "Round 1 waits for your choice." in html
     assert "No round has been run." not in html
+
+
+def test_one_part_of_a_first_round_may_wait_before_another_is_decided(finished, project):
+    finished = waiting(finished)
+    shutil.move("report/round_02", "report/round_11")
+    shutil.move("report/round_11", "report/round_01b")
+    shutil.move("report/round_01", "report/round_11")
+    shutil.move("report/round_01b", "report/round_01")
+    finished.class_ledgers = ["report/round_01/proposal.tsv", "report/round_11/classes.tsv"]
+    finished.particle_ledgers = ["report/round_11/particles.tsv"]
+    first, second = report.read_rounds(finished)
+    assert [first.label, second.label] == ["Round 1, part 1", "Round 1, part 2"]
+    assert [first.is_pending, second.is_pending] == [True, False]
+    assert second.selected == finished.kept
+    report.write_page(finished, project / "report/index.html")
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    assert "Round 1, part 1 waits for your choice." in html
+    assert "overrides/round_01.yaml" in html
+    assert "overrides/round_11.yaml" in html
 
 
 def test_files_that_only_some_rounds_have(finished):

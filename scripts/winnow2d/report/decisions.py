@@ -71,6 +71,7 @@ def selection_data(record: RoundRecord, classes: pd.DataFrame, project: str) -> 
     return {
         "project": project,
         "round": record.number,
+        "label": record.label,
         "madeFor": record.made_for,
         "isManual": record.is_manual,
         "isPending": record.is_pending,

@@ -70,16 +70,24 @@ def render_page(
     flow = tables.flow_table(rounds, project.n_input)
     return environment.get_template("page.html.j2").render(
         project=project,
-        n_final=int(flow["n_kept"].iloc[-1]) if len(flow) else project.n_input,
+        n_final=_n_final(rounds, flow, project.n_input),
         flow=flow.to_dict("records"),
         bars=_bars(project.n_input, flow, truth),
         rounds=[_round(record, project.name) for record in rounds],
-        pending=[record.number for record in rounds if record.is_pending],
+        pending=[record for record in rounds if record.is_pending],
         truth=_truth(truth) if truth is not None else None,
         notices=[*notices, *tables.disagreements(rounds)],
         style=_texts(STYLES),
         script=_texts(SCRIPTS),
     )
+
+
+def _n_final(rounds: Sequence[RoundRecord], flow: pd.DataFrame, n_input: int) -> int:
+    """Return how many particles are left: what the last round kept, of a first round in parts all parts together."""
+    if not len(flow):
+        return n_input
+    is_in_parts = len(rounds) > 1 and "part" in rounds[-1].label
+    return int(flow["n_kept"].sum() if is_in_parts else flow["n_kept"].iloc[-1])
 
 
 def _texts(names: Sequence[str]) -> Markup:
@@ -97,6 +105,7 @@ def _round(record: RoundRecord, project: str) -> dict[str, Any]:
     n_in = record.n_in
     return {
         "number": record.number,
+        "label": record.label,
         "classification": record.classification,
         "selected": record.selected,
         "n_in": n_in,
@@ -199,7 +208,7 @@ def _pairs(record: RoundRecord, sheet: figures.Sheet) -> dict[str, Any]:
 def _bars(n_input: int, flow: pd.DataFrame, truth: TruthScore | None) -> list[dict[str, Any]]:
     """Return the bars of the funnel: the input and what each round kept, split by truth where it is known."""
     counts: list[tuple[str, int]] = [("Input", n_input)]
-    counts += [(f"Round {row['number']}", int(row["n_kept"])) for row in flow.to_dict("records")]
+    counts += [(row["label"], int(row["n_kept"])) for row in flow.to_dict("records")]
     bars: list[dict[str, Any]] = [
         {"label": label, "count": count, "width": 100 * count / max(n_input, 1), "good": None, "junk": None}
         for label, count in counts

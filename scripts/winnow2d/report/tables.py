@@ -44,7 +44,7 @@ class RoundRecord:
     ledger (`kept`: what the automatic rule would do), an empty particle ledger and nothing selected.
     """
 
-    number: int
+    number: int  # NN of report/round_NN
     classification: str  # job directory, e.g. Class2D/job011
     selected: str  # the particles.star that leaves the round
     n_selected: int  # its rows
@@ -56,6 +56,7 @@ class RoundRecord:
     previous_number: int | None = None
     previous_averages: np.ndarray | None = None
     facts: dict[str, str] = field(default_factory=dict)  # options worth naming, label -> text
+    label: str = ""  # "Round 1", or "Round 1, part 2"
     is_pending: bool = False
     made_for: str = ""  # SHA-256 of the file of averages, in hex
     override: Override | None = None  # overrides/round_NN.yaml, where there is one
@@ -63,6 +64,11 @@ class RoundRecord:
     views: pd.DataFrame | None = None  # shown as it is
     n_returned: int = 0  # particles of the second chance that came back, and those that had it
     n_rejected: int | None = None
+
+    def __post_init__(self) -> None:
+        """Call the round by its number where nothing else is said."""
+        if not self.label:
+            object.__setattr__(self, "label", f"Round {self.number}")
 
     @property
     def n_in(self) -> int:
@@ -135,18 +141,31 @@ def extra_features(ledger: pd.DataFrame) -> list[str]:
 def flow_table(rounds: Sequence[RoundRecord], n_input: int) -> pd.DataFrame:
     """Return particles and classes in and out of each round.
 
-    Columns: number, n_in, n_kept, n_dropped, kept_fraction (of the round), total_fraction (of n_input),
+    Columns: number, label, n_in, n_kept, n_dropped, kept_fraction (of the round), total_fraction (of n_input),
     n_classes, n_classes_kept, selected. A round that waits for a choice has no row.
     """
     rows = []
     for record in decided(rounds):
         classes = class_table(record.class_ledger)
         n_in, n_kept = record.n_in, record.n_selected
-        row: dict[str, Any] = {"number": record.number, "n_in": n_in, "n_kept": n_kept, "n_dropped": n_in - n_kept}
+        row: dict[str, Any] = {"number": record.number, "label": record.label, "n_in": n_in, "n_kept": n_kept}
+        row |= {"n_dropped": n_in - n_kept}
         row |= {"kept_fraction": _fraction(n_kept, n_in), "total_fraction": _fraction(n_kept, n_input)}
         row |= {"n_classes": len(classes), "n_classes_kept": int(classes["is_kept"].sum())}
         rows.append(row | {"selected": record.selected})
     return pd.DataFrame(rows)
+
+
+def round_labels(numbers: Sequence[int]) -> list[str]:
+    """Return what rounds are called, from the NN of their report/round_NN in order.
+
+    The parts of a first round that is classified in parts come first and are numbered 1, 11, 21 and so on.
+    """
+    n_parts = 0
+    while n_parts < len(numbers) and numbers[n_parts] == 10 * n_parts + 1:
+        n_parts += 1
+    parts = [f"Round 1, part {part + 1}" for part in range(n_parts)] if n_parts > 1 else []
+    return parts + [f"Round {number}" for number in numbers[len(parts) :]]
 
 
 def decided(rounds: Sequence[RoundRecord]) -> list[RoundRecord]:
@@ -161,7 +180,7 @@ def disagreements(rounds: Sequence[RoundRecord]) -> list[str]:
         n_ledger = int(kept_mask(record.particle_ledger).sum())
         if record.n_selected not in (n_ledger, n_ledger + record.n_returned):
             found.append(
-                f"Round {record.number}: report/round_{record.number:02d}/particles.tsv keeps {n_ledger:,} particles, "
+                f"{record.label}: report/round_{record.number:02d}/particles.tsv keeps {n_ledger:,} particles, "
                 f"{record.selected} holds {record.n_selected:,}. Run the selection of this round again."
             )
     return found

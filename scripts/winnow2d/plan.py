@@ -1,0 +1,212 @@
+"""Which jobs a run has, which file each starts from and which it writes: computed from the config, never counted.
+
+The block of a round are the jobs of one classification and of what follows it: Class2D/job{block}1,
+Select/job{block}2 and so on, where the block's name is the number of the round, two digits. A first round that is
+classified in parts has a block for each: part s, counted from 0, is called 10 s + 1, so that its jobs have the
+numbers of the first part plus 100 s. Adding a round or a particle file changes none of the other numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from winnow2d.config import Config, Round
+from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
+from winnow2d.formats.coordinates import is_pattern
+from winnow2d.formats.given_job import GivenJob
+
+CLEAN = "Select/clean"
+PAGE = "report/index.html"
+MAPPED = "Select/job008/particles.star"  # where another extraction is to be mapped to
+REEXTRACTED = "Extract/job009/particles.star"
+JOINED = "JoinStar/job017/join_particles.star"
+PICKED_TRUTH = f"{SIMULATED}/truth.star"  # of simulated micrographs
+
+
+@dataclass(frozen=True)
+class Block:
+    """The jobs of one classification: those of a round, or of one part of the first round."""
+
+    round: Round
+    part: int = 0  # counted from 0
+
+    @property
+    def name(self) -> str:
+        """What stands between the job type and the last digit in the paths of its jobs, and in its report folder."""
+        return f"{10 * self.part + self.round.number:02d}"
+
+    def job(self, kind: str, digit: int) -> str:
+        """Return the directory of one of its jobs."""
+        return f"{kind}/job{self.name}{digit}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a run."""
+
+    config: Config
+    given: GivenJob | None = None  # stands in the place of the first round's classification
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block, in the order of the rounds."""
+        first, *later = self.config.rounds
+        return (*(Block(first, part) for part in range(self.n_parts)), *(Block(item) for item in later))
+
+    @property
+    def n_sources(self) -> int:
+        """How many files of particles enter, each as a job of its own."""
+        return max(1, len(self.config.particles))
+
+    @property
+    def n_splits(self) -> int:
+        """How many parts each of them is classified in, in the first round."""
+        return self.config.own.splits
+
+    @property
+    def n_parts(self) -> int:
+        """How many classifications the first round has."""
+        return self.n_sources * self.n_splits
+
+    @cached_property
+    def block_named(self) -> dict[str, Block]:
+        """The blocks by their names."""
+        return {block.name: block for block in self.blocks}
+
+    @property
+    def classified(self) -> list[str]:
+        """The names of blocks whose classification is a job of ours."""
+        return [block.name for block in self.blocks if not self.is_given(block)]
+
+    @property
+    def regrouped(self) -> list[str]:
+        """The names of blocks whose kept particles are regrouped."""
+        return [block.name for block in self.blocks if block.round.regroup]
+
+    @cached_property
+    def boxed(self) -> list[str]:
+        """The names of blocks whose images are made anew before they are classified."""
+        rounds = rounds_of_other_box(self.config)
+        return [block.name for block in self.blocks if block.round.number in rounds]
+
+    def is_given(self, block: Block) -> bool:
+        """Return whether the classification of a block is the one given (input: {optimiser: ...})."""
+        return self.given is not None and block.round.number == 1
+
+    def entered(self, source: int = 0) -> str:
+        """Return the particles as they entered: a file of the input, or the classification given."""
+        return self.given.data if self.given else f"Extract/job{source}01/particles.star"
+
+    @property
+    def all_entered(self) -> list[str]:
+        """The particles as they entered, of every file of the input."""
+        return [self.entered(source) for source in range(self.n_sources)]
+
+    def splits_of(self, source: int) -> list[str]:
+        """Return the files that the particles of one input file are split into."""
+        return [f"Select/job{source}10/particles_split{number + 1}.star" for number in range(self.n_splits)]
+
+    def before(self, block: Block) -> str:
+        """Return the particles a block starts from, before they may get images of another box."""
+        if block.round.number > 1:
+            return self.kept_particles(block.round.number - 1)
+        source, split = divmod(block.part, self.n_splits)
+        return self.entered(source) if self.n_splits == 1 else self.splits_of(source)[split]
+
+    def entering(self, block: Block) -> str:
+        """Return the particles a block classifies."""
+        return f"{block.job('Extract', 8)}/particles.star" if block.name in self.boxed else self.before(block)
+
+    def last_iteration(self, block: Block, name: str) -> str:
+        """Return a file of the last iteration of a block's classification, called for example "model.star"."""
+        if self.given and self.is_given(block):
+            return self.given.file(name)
+        return f"{block.job('Class2D', 1)}/run_it{block.round.class2d.n_iterations:03d}_{name}"
+
+    def of_all_blocks(self, name: str) -> list[str]:
+        """Return that file of every block."""
+        return [self.last_iteration(block, name) for block in self.blocks]
+
+    def selected(self, block: Block) -> str:
+        """Return the particles a block ends with."""
+        return f"{block.job('Select', 3 if block.round.regroup else 2)}/particles.star"
+
+    def selected_of_parts(self) -> list[str]:
+        """Return what the parts of the first round end with."""
+        return [self.selected(block) for block in self.blocks if block.round.number == 1]
+
+    def kept_particles(self, number: int) -> str:
+        """Return the particles a round ends with."""
+        if number == 1 and self.n_parts > 1:
+            return JOINED
+        return self.selected(next(block for block in self.blocks if block.round.number == number))
+
+    @property
+    def final_particles(self) -> str:
+        """The particles that all rounds, and the mapping, end with."""
+        return MAPPED if self.config.own.map_to else self.kept_particles(len(self.config.rounds))
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the truth about the particles is known."""
+        return bool(self.config.demo or (self.config.micrographs and self.config.micrographs.demo))
+
+    @property
+    def truth(self) -> str:
+        """The truth about simulated particles."""
+        return "Extract/job001/truth.star"
+
+    @property
+    def truths(self) -> list[str]:
+        """The truth about simulated particles as they entered, and as they were called when made anew."""
+        return [self.truth, *(f"Extract/job{name}8/truth.star" for name in self.boxed)] if self.is_simulated else []
+
+    @property
+    def micrographs(self) -> str:
+        """The micrographs STAR file; empty if none is known."""
+        found = self.config.micrographs
+        return found.micrographs if found else self.config.own.reextract_micrographs
+
+    @property
+    def coordinates(self) -> list[str]:
+        """Coordinates that are one file; a pattern is no input of a rule."""
+        found = self.config.micrographs
+        return [found.coordinates] if found and not is_pattern(found.coordinates) else []
+
+    @property
+    def exported(self) -> dict[str, str]:
+        """The particle files to be written for other programs, by program."""
+        wanted = self.config.own.export
+        return {
+            program: f"export/{program}/particles.star"
+            for program in ("relion", "cryosparc")
+            if wanted in (program, "all")
+        }
+
+    @cached_property
+    def jobs(self) -> list[str]:
+        """The directory of every job."""
+        jobs = [] if self.given else [f"Extract/job{source}01" for source in range(self.n_sources)]
+        jobs += [f"Select/job{source}10" for source in range(self.n_sources)] if self.n_splits > 1 else []
+        jobs += [f"Extract/job{name}8" for name in self.boxed]
+        jobs += ["Extract/job009"] if self.config.own.reextract else []
+        jobs += [f"Class2D/job{name}1" for name in self.classified]
+        for block in self.blocks:
+            jobs.append(block.job("Select", 2))
+            jobs += [block.job("Select", 3)] if block.round.regroup else []
+        jobs += ["JoinStar/job017"] if self.n_parts > 1 else []
+        jobs += ["Select/job008"] if self.config.own.map_to else []
+        return jobs
+
+    @property
+    def named_files(self) -> list[tuple[str, str, str]]:
+        """Files the config names: key, path, and the job that reads it; what a job of ours makes is left out."""
+        config = self.config
+        named = [("input.particles", path, f"Extract/job{i}01") for i, path in enumerate(config.particles)]
+        if config.micrographs and not config.micrographs.demo:
+            named.append(("input.micrographs", config.micrographs.micrographs, "Extract/job001"))
+            named += [("input.coordinates", path, "Extract/job001") for path in self.coordinates]
+        if config.own.map_to and config.own.map_to.rpartition("/")[0] not in self.jobs:
+            named.append(("own.map_to", config.own.map_to, "Select/job008"))
+        return named
