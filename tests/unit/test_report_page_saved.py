@@ -72,21 +72,43 @@ def test_reload_keeps_what_was_not_saved(shown):
     assert page.texts(".restored") == []
 
 
-def test_a_draft_belongs_to_one_set_of_averages_and_ends_when_it_is_taken_up(shown, tmp_path):
+def test_a_draft_ends_when_it_is_taken_up(shown, tmp_path):
     page = shown(a_round())
-    page.click(tile(1))
+    page.click(tile(4))
     save(page)
     page.go()
-    assert not is_kept(page, 1)  # saved, but the project has not run yet
+    assert kept_classes(page) == [1, 2, 3, 4]  # saved, but the project has not run yet
     assert page.texts(".restored") == []
+    page.click(tile(1))
+    save(page)
     ledger = a_round().class_ledger.assign(kept=[True, True, True, True, False, False])
     ledger["decided_by"] = ["automatic"] * 3 + ["Jane Doe"] + ["automatic"] * 2
-    taken_up = a_round(class_ledger=ledger, override=Override("Jane Doe", "", {4: Entry(True, "Jane Doe")}))
-    for record, kept in ((taken_up, [1, 2, 3, 4]), (dataclasses.replace(a_round(), made_for="cd" * 32), [1, 2, 3])):
-        html = render_page(make_project(60), [record])
-        (tmp_path / "index.html").write_text(html, encoding="utf-8")
-        page.go()
-        assert [k for k in range(1, 7) if is_kept(page, k)] == kept
+    override = Override("Jane Doe", "", {4: Entry(True, "Jane Doe")})  # another file than the last one saved
+    html = render_page(make_project(60), [a_round(class_ledger=ledger, override=override)])
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    page.go()
+    assert kept_classes(page) == [1, 2, 3, 4]
+    assert page.texts(".restored") == []
+
+
+@pytest.mark.parametrize("other", ["averages", "round", "project"])
+def test_a_draft_belongs_to_one_project_round_and_set_of_averages(shown, tmp_path, other):
+    page = shown(a_round())
+    page.click(tile(1))
+    project, record = make_project(60), a_round()
+    if other == "averages":
+        record = dataclasses.replace(record, made_for="cd" * 32)
+    elif other == "round":
+        record = dataclasses.replace(record, number=2)
+    else:
+        project = dataclasses.replace(project, name="another")
+    html = render_page(project, [record]).replace('id="round-2"', 'id="round-1"')
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    page.go()
+    assert kept_classes(page) == [1, 2, 3]
+    (tmp_path / "index.html").write_text(render_page(make_project(60), [a_round()]), encoding="utf-8")
+    page.go()
+    assert kept_classes(page) == [2, 3]
 
 
 @pytest.mark.parametrize("storage", ["throws", "full", "spoilt"])

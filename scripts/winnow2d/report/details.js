@@ -22,7 +22,7 @@ class Details {
       if (event.target === this.dialog) this.dialog.close();
     });
     this.dialog.addEventListener("close", () => {
-      this.take();
+      this.take(); // not every browser tells of a change in a field that vanishes
       this.gallery.focus(this.gallery.tiles.get(this.id));
     });
   }

@@ -99,13 +99,16 @@ function onUndoKeys(root, choice) {
   });
 }
 
-function linkMarks(round) {
+function linkMarks(round, gallery) {
   const light = (number, on) => {
     for (const part of round.querySelectorAll(`[data-class="${number}"]`)) part.classList.toggle("lit", on);
   };
   for (const part of round.querySelectorAll(".tile, .chart [data-class]")) {
     part.addEventListener("pointerenter", () => light(part.dataset.class, true));
     part.addEventListener("pointerleave", () => light(part.dataset.class, false));
+  }
+  for (const mark of round.querySelectorAll(".chart [data-class]")) {
+    mark.addEventListener("click", () => gallery.goTo(Number(mark.dataset.class)));
   }
 }
 
@@ -132,7 +135,7 @@ function startRound(round) {
     button.addEventListener("click", () => gallery.goTo(Number(button.dataset.go)));
   }
   onUndoKeys(root, choice);
-  linkMarks(round);
+  linkMarks(round, gallery);
   restored.hidden = !draft.restore();
   gallery.sort("decision");
   choice.tell();
