@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from chromium import wait_for
-from page_steps import MADE_FOR, a_round, is_kept, save, tile
+from page_steps import MADE_FOR, a_round, is_kept, kept_classes, save, tile
 from report_records import make_pending, make_project
 from winnow2d.report.page import render_page
 from winnow2d.report.tables import Entry, Override
@@ -79,6 +79,10 @@ def test_a_draft_ends_when_it_is_taken_up(shown, tmp_path):
     page.go()
     assert kept_classes(page) == [1, 2, 3, 4]  # saved, but the project has not run yet
     assert page.texts(".restored") == []
+    assert page.text(tile(4, ".flag")) == "saved"
+    page.click(tile(5))
+    assert page.text(tile(4, ".flag")) == "unsaved"
+    page.click(tile(5))
     page.click(tile(1))
     save(page)
     ledger = a_round().class_ledger.assign(kept=[True, True, True, True, False, False])

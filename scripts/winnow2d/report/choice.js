@@ -9,6 +9,7 @@ class Choice {
     this.past = [];
     this.future = [];
     this.listeners = [];
+    this.savedText = null; // of the file as it was last saved from here
   }
 
   // The state as the project's files have it. An entry: kept; named (in the file); by and why of its own.
@@ -30,6 +31,7 @@ class Choice {
   isKept(id) { return this.now.entries[id].kept; }
   isChanged(id) { return this.isKept(id) !== this.byRule(id); }
   isUnsaved(id) { return JSON.stringify(this.now.entries[id]) !== JSON.stringify(this.loaded.entries[id]); }
+  get isSaved() { return this.savedText === this.text(); }
   get isDirty() { return this.text(this.now) !== this.text(this.loaded); }
 
   // Whether the file has to say something about a class for its decision to hold.

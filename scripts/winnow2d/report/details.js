@@ -64,7 +64,7 @@ class Details {
     turn.textContent = isEmpty ? "No particles" : kept ? "Drop this class" : "Keep this class";
     for (const part of [turn, this.why, this.by]) part.disabled = isEmpty;
     this.dialog.querySelector(".release").hidden = this.choice.data.isManual || isEmpty || !this.choice.isNamed(this.id);
-    const mine = this.choice.isUnsaved(this.id) ? ` Now: ${kept ? "kept" : "dropped"} by you, not yet saved.` : "";
+    const mine = this.choice.isUnsaved(this.id) ? ` Now: ${kept ? "kept" : "dropped"} by you, ${this.choice.isSaved ? "saved" : "not yet saved"}.` : "";
     this.dialog.querySelector(".reason").textContent = `${this.rule}.${mine}`;
     this.dialog.querySelector(".closeup").classList.toggle("is-dropped", !kept);
     this.why.value = entry.why;

@@ -46,7 +46,7 @@ class Draft {
       remember(this.key, null);
       return false;
     }
-    this.savedText = draft.saved;
+    this.choice.savedText = draft.saved;
     this.choice.restore(draft.state);
     return draft.saved !== this.choice.text();
   }
@@ -62,14 +62,12 @@ class Draft {
   }
 
   keep() {
-    const draft = {base: this.base, state: this.choice.now, saved: this.savedText ?? null};
+    const draft = {base: this.base, state: this.choice.now, saved: this.choice.savedText};
     remember(this.key, this.choice.isDirty ? JSON.stringify(draft) : null);
   }
 
   saved() {
-    this.savedText = this.choice.text();
+    this.choice.savedText = this.choice.text();
     this.keep();
   }
-
-  get isSaved() { return this.savedText === this.choice.text(); }
 }

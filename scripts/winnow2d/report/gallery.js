@@ -91,6 +91,7 @@ class Gallery {
   }
 
   draw() {
+    const unsaved = this.choice.isSaved ? "saved" : "unsaved";
     for (const [id, tile] of this.tiles) {
       const kept = this.choice.isKept(id), item = this.choice.about.get(id);
       const would = this.trial === null ? kept : this.choice.wouldKeep(item, this.trial);
@@ -99,7 +100,7 @@ class Gallery {
       tile.classList.toggle("would-keep", would && !kept);
       tile.classList.toggle("would-drop", !would && kept);
       tile.querySelector(".pick").setAttribute("aria-checked", String(kept));
-      tile.querySelector(".flag").textContent = this.flag(id);
+      tile.querySelector(".flag").textContent = this.choice.isUnsaved(id) ? unsaved : this.flag(id);
     }
     for (const chip of this.root.querySelectorAll("[data-show]")) {
       chip.querySelector("b").textContent = this.choice.count((id) => this.isOf(chip.dataset.show, id));
@@ -107,7 +108,6 @@ class Gallery {
   }
 
   flag(id) {
-    if (this.choice.isUnsaved(id)) return "unsaved";
     if (this.choice.data.isPending) return "";
     const entry = this.choice.now.entries[id];
     return !this.choice.data.isManual && this.choice.isNamed(id) ? `by ${entry.by || "hand"}` : "";

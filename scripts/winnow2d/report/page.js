@@ -4,7 +4,7 @@ const counted = (number) => Math.round(number).toLocaleString("en-GB");
 const percent = (part, whole) => (whole > 0 ? `${(100 * part / whole).toFixed(1)} %` : "n/a");
 const NO_GOOD_SHARE = "good particles expected: not known, the ledger has no good_share; run the selection again";
 
-function drawSums(root, choice, draft) {
+function drawSums(root, choice) {
   const sums = choice.sums(), {data} = choice;
   const write = (name, text) => { root.querySelector(`.bar-of-choice .${name}`).textContent = text; };
   const knowsGood = sums.good !== null;
@@ -23,7 +23,7 @@ function drawSums(root, choice, draft) {
   act("undo").disabled = !choice.past.length;
   act("redo").disabled = !choice.future.length;
   act("reset").disabled = !choice.isDirty;
-  act("save").classList.toggle("waits", choice.isDirty && !draft.isSaved);
+  act("save").classList.toggle("waits", choice.isDirty && !choice.isSaved);
 }
 
 function drawHistogram(root, classes) {
@@ -125,7 +125,7 @@ function startRound(round) {
   choice.listeners.push(() => {
     gallery.draw();
     details.draw();
-    drawSums(root, choice, draft);
+    drawSums(root, choice);
     draft.keep();
     if (!choice.isDirty) restored.hidden = true;
   });
