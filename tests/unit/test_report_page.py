@@ -3,7 +3,9 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from report_records import make_project, make_round, make_truth
 from winnow2d.errors import JobError
@@ -110,3 +112,12 @@ def test_parts_of_a_first_round_count_together_until_a_second_follows():
     assert "overrides/round_11.yaml" in html
     html = render_page(make_project(120), [*parts, make_round(2, 60)])
     assert "<b>30</b> of <b>120</b> particles kept (25.0 %)" in html
+
+
+def test_three_rounds_of_two_hundred_classes_stay_below_three_megabytes(rng):
+    averages = gaussian_filter(rng.normal(size=(200, 128, 128)).astype(np.float32), (0, 2, 2))
+    rounds = [
+        dataclasses.replace(make_round(k, 2000, n_classes=200), averages=averages, previous_averages=averages)
+        for k in (1, 2, 3)
+    ]
+    assert len(render_page(make_project(2000), rounds).encode("utf-8")) < 3_000_000

@@ -17,14 +17,13 @@ function entryText(entry) {
   return `{class: ${entry.id}${why}${by}}`;
 }
 
+// Numbers in rows of twenty, then each class that has a reason or a name of its own on a line.
 function listText(name, entries) {
-  const texts = entries.map(entryText);
-  if (texts.every((text) => !text.startsWith("{"))) {
-    const lines = [];
-    for (let first = 0; first < texts.length; first += 20) lines.push(texts.slice(first, first + 20).join(", "));
-    return `${name}: [${lines.join(",\n  ")}]\n`;
-  }
-  return `${name}:\n` + texts.map((text) => `  - ${text}\n`).join("");
+  const plain = entries.filter((entry) => !entry.why && !entry.by).map(entryText);
+  const lines = [];
+  for (let first = 0; first < plain.length; first += 20) lines.push(plain.slice(first, first + 20).join(", "));
+  lines.push(...entries.filter((entry) => entry.why || entry.by).map(entryText));
+  return `${name}: [${lines.join(",\n  ")}]\n`;
 }
 
 function overrideText({round, by, why, madeFor, keep, drop}) {
