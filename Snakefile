@@ -11,10 +11,7 @@ include: "rules/common.smk"
 rule all:
     input:
         PAGE,
-        CLEAN,
-        [REEXTRACTED] if CONFIG.own.reextract else [],
-        [MAPPED] if CONFIG.own.map_to else [],
-        list(PLAN.exported.values()),
+        PLAN.ends,
 
 
 if CONFIG.demo:
@@ -43,6 +40,7 @@ if PLAN.n_parts > 1:
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
 include: "rules/class2d.smk"
+include: "rules/continue_class2d.smk"
 include: "rules/select_classes.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
@@ -61,6 +59,7 @@ if PLAN.exported:
 
 onstart:
     put_project_right()
+    withdraw_alias()
 
 
 onerror:

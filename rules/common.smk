@@ -20,16 +20,19 @@ from winnow2d.errors import ConfigError, JobError, StarError
 from winnow2d.extraction.asked import SIMULATED
 from winnow2d.formats.cells import number_of
 from winnow2d.formats.given_job import given_job
+from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import PROJECT_WIDE, Class2DOptions
+from winnow2d.options import OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
     is_users = bool(config or workflow.overwrite_configfiles)
-    CONFIG = check_config(config if is_users else load_config(Path(workflow.basedir) / "config.yaml"))
+    if not is_users:
+        config.update(load_config(Path(workflow.basedir) / "config.yaml"))  # so that each job can record it
+    CONFIG = check_config(config)
 except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
@@ -41,6 +44,10 @@ except StarError as error:
     raise WorkflowError("The config cannot be used:", *problems) from None
 
 PLAN = Plan(CONFIG, GIVEN)
+# What a person said of classes: a declared input where it is there, so that a round that waits is none of the targets.
+PLAN = dataclasses.replace(
+    PLAN, overridden=frozenset(block.name for block in PLAN.blocks if Path(path_of(block.name)).is_file())
+)
 JOBS = PLAN.jobs
 NONE = "(?!)"
 
@@ -53,7 +60,8 @@ except JobError as error:
 
 try:
     runner.check_named(PLAN.named_files)
-except JobError as error:
+    check_overrides(PLAN.given_overrides)
+except (ConfigError, JobError) as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
@@ -148,6 +156,19 @@ def class2d_options(wildcards):
     return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
 
 
+def first_classification(wildcards):
+    """Return the files of the classification that a job goes on with, by name."""
+    names = {"continued": "optimiser.star", "model": "model.star", "sampling": "sampling.star", "data": "data.star"}
+    return {name: PLAN.first_classification(block_of(wildcards), file) for name, file in names.items()}
+
+
+def continued_options(wildcards):
+    """Return the options of the job that goes on with a round's classification."""
+    item, options = round_of(wildcards), class2d_options(wildcards)
+    total = {"nr_iter_em" if item.class2d.do_em else "nr_iter_grad": item.own.continue_to}
+    return options | total | {"fn_cont": PLAN.first_classification(block_of(wildcards), "optimiser.star")}
+
+
 def compute_options(wildcards):
     """Return, as JSON, the options of a round's classification that change no result, where they were set."""
     values = dataclasses.asdict(round_of(wildcards).class2d)
@@ -170,8 +191,27 @@ def diameter_of_round(wildcards):
 
 
 def selection_own(wildcards):
-    """Return the options of ours a choice of classes needs: where to look for the stacks of a classification given."""
-    return {"stacks_root": CONFIG.own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {}
+    """Return the options of ours a choice of classes needs; those at their default change nothing by being there."""
+    own, default = round_of(wildcards).own, OwnOptions()
+    said = {name: getattr(own, name) for name in OF_SELECTION if getattr(own, name) != getattr(default, name)}
+    return said | ({"stacks_root": own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {})
+
+
+def said_by_hand(wildcards):
+    """Return the file with what a person said of a block's classes, where there is one."""
+    return PLAN.overrides(block_of(wildcards))
+
+
+def selection_file(wildcards):
+    """Return the file of RELION's display that chooses a block's classes, where the config names one."""
+    return PLAN.selection_file(block_of(wildcards))
+
+
+def checksum_by_hand(wildcards):
+    """Return the checksum of what a person said of a block's classes; its time may be that of a copy."""
+    paths = [Path(path) for path in (*said_by_hand(wildcards), *selection_file(wildcards))]
+    content = b"".join(path.read_bytes() for path in paths if path.is_file())
+    return hashlib.sha256(content).hexdigest() if content else ""
 
 
 def select_options(wildcards):
@@ -195,9 +235,11 @@ def own_options(wildcards):
     item = round_of(wildcards)
     unread = {
         *PROJECT_WIDE,
+        *OF_SELECTION,
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations
+        "continue_to",
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),
     }
@@ -219,10 +261,31 @@ def put_project_right():
 
 
 def tell_where_the_report_is():
-    """Print the one line a user looks for when everything is done."""
+    """Print the one line a user looks for when everything is done, or what to do for the rest to be done."""
     page = Path(PAGE).resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
+    tell_of_waiting()
+
+
+def tell_of_waiting():
+    """Say of each round that a person has yet to choose from what is to be done."""
+    for block in PLAN.undecided:
+        print(
+            f"Round {block.name} waits for a choice of classes by hand (select: {{do_class_ranker: No}}). Look at the "
+            f"report, write the classes to keep into {Path(path_of(block.name)).resolve()}, e.g.\n"
+            f"  round: {int(block.name)}\n  by: your name\n  keep: [1, 2]\n"
+            "or say own: {selected_classes: ...} in the entry of that round; then start again with the same command: "
+            "the run goes on from here.",
+            file=sys.stderr,
+        )
+
+
+def withdraw_alias():
+    """Remove the alias of the final particles while a round before them is yet to be chosen from."""
+    if PLAN.undecided and Path(CLEAN).is_symlink():
+        Path(CLEAN).unlink()
+        print(f"{CLEAN} was that of an earlier choice and is removed until all classes are chosen.", file=sys.stderr)
 
 
 def tell_of_other_versions():
@@ -244,3 +307,5 @@ def tell_of_other_versions():
 
 
 tell_of_other_versions()
+if workflow.is_main_process and all(Path(PLAN.class_ledger(block)).is_file() for block in PLAN.undecided):
+    tell_of_waiting()  # where nothing is left to be done Snakemake asks no handler

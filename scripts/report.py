@@ -19,7 +19,7 @@ from winnow2d.formats import mrc
 from winnow2d.formats.cells import number_or
 from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
 from winnow2d.formats.jobs import is_ours, read_job_star
-from winnow2d.formats.ledger import read_ledger
+from winnow2d.formats.ledger import read_ledger, write_whole_ledger
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star
 from winnow2d.records import Iteration
@@ -32,6 +32,7 @@ UNKNOWN = "not known"
 GENERAL = "model_general"
 PROPOSAL = "proposal.tsv"  # the class ledger of a round that waits for a person's choice
 SOME_ROUNDS = ("warnings", "views", "overrides", "rejected")
+WHOLE_LEDGER = "particles.tsv"
 SECOND_CHANCE = "winnowSecondChance"
 logger = logging.getLogger("winnow2d")
 
@@ -94,7 +95,7 @@ def algorithm_of(general: pd.DataFrame) -> str:
     return "stochastic gradient descent" if is_descent else "EM"
 
 
-def read_rounds(inputs: object) -> list[RoundRecord]:
+def read_rounds(inputs: Any) -> list[RoundRecord]:
     """Return every round from the files the rule names, in order.
 
     A round is known by the `round_NN` of its class ledger; so is a part of the first one. Where that ledger is
@@ -154,7 +155,7 @@ def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Pa
     return dataclasses.replace(record, **found)
 
 
-def _paths(inputs: object, name: str) -> list[Path]:
+def _paths(inputs: Any, name: str) -> list[Path]:
     """Return the files of an input; none where the rule does not name it."""
     return [Path(path) for path in _listed(getattr(inputs, name, []))]
 
@@ -178,7 +179,7 @@ def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], i
         facts |= {"Box": f"{optics.box_px} px", "Pixel size": f"{optics.pixel_size_ang:g} Å"}
     source = "simulated particles (demo)" if is_demo else ", ".join(map(entered_from, extracted))
     name = Path.cwd().name or "project"
-    return Project(name, source, sum(map(len, particles)), facts, _final(extracted[-1], rounds))
+    return Project(name, source, sum(map(len, particles)), facts, _final(extracted[-1], rounds), WHOLE_LEDGER)
 
 
 def _final(extracted: Path, rounds: Sequence[RoundRecord]) -> str:
@@ -200,19 +201,20 @@ def entered_from(extracted: Path) -> str:
 
 
 def read_truth(paths: Sequence[Path], rounds: Sequence[RoundRecord]) -> TruthScore | None:
-    """Return the agreement with the truth; None for real particles."""
-    if not paths:
+    """Return the agreement with the truth; None for real particles, and before any choice."""
+    if not paths or not decided(rounds):
         return None
     truth, *renamed = [read_star(path)["truth"] for path in paths]
     return truth_score(truth, [record.particle_ledger for record in decided(rounds)], renamed)
 
 
-def write_page(inputs: object, page: Path) -> None:
+def write_page(inputs: Any, page: Path) -> None:
     """Write the page of all rounds."""
     rounds = read_rounds(inputs)
     truth_files = [Path(path) for path in _listed(getattr(inputs, "truth", []))]
-    entered = [Path(path) for path in _listed(getattr(inputs, "extracted"))]  # noqa: B009
-    project = describe_project(entered, rounds, bool(truth_files))
+    project = describe_project([Path(path) for path in _listed(inputs.extracted)], rounds, bool(truth_files))
+    ledgers = [(f"{record.number:02d}", record.particle_ledger) for record in decided(rounds)]
+    write_whole_ledger(page.with_name(WHOLE_LEDGER), ledgers)
     text = render_page(project, rounds, read_truth(truth_files, rounds))
     aside = page.with_name(page.name + ".tmp")
     aside.write_text(text, encoding="utf-8", newline="\n")

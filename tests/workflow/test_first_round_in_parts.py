@@ -88,7 +88,11 @@ def test_what_cannot_be_split_is_told_at_once(tmp_path):
     config = {"input": {"particles": ["a.star", "a.star"]}, "own": {"splits": 50}, "rounds": [{}] * 10}
     result = snakemake(project, config)
     assert result.returncode
-    for text in ("a.star is named more than once", "rounds: 10 entries; with a first round in parts at most 9", "100 parts of the first round"):
+    for text in (
+        "a.star is named more than once",
+        "rounds: 10 entries; with a first round in parts at most 9",
+        "100 parts of the first round",
+    ):
         assert text in result.stdout
     assert "Traceback" not in result.stdout
 

@@ -60,13 +60,13 @@ def grey_levels(average: np.ndarray, below: float = 2.5, above: float = 4.0) -> 
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 
-def class_sheet(averages: np.ndarray, largest_exact: int = 300_000) -> Sheet:
-    """Return the sheet of class averages (k, y, x), each with its own contrast.
+def class_sheet(averages: np.ndarray, largest_exact: int = 300_000, largest_edge: int = 128) -> Sheet:
+    """Return the sheet of class averages (k, y, x), each with its own contrast, on tiles of `largest_edge` px or less.
 
     Above `largest_exact` bytes the picture is no longer exact, so that a page with many classes opens at once.
     """
     n_classes, box = len(averages), averages.shape[-1]
-    edge = tile_edge(n_classes, box)
+    edge = min(tile_edge(n_classes, box), largest_edge)
     columns = max(math.ceil(math.sqrt(n_classes)), 1)
     rows = max(math.ceil(n_classes / columns), 1)
     canvas = Image.new("L", (columns * edge, rows * edge), 96)
@@ -86,7 +86,7 @@ def _picture_uri(picture: Image.Image, largest_exact: int) -> str:
     kind = "png"
     if len(data.getvalue()) > largest_exact:
         data, kind = io.BytesIO(), "jpeg"
-        picture.save(data, format="JPEG", quality=85, optimize=True)
+        picture.save(data, format="JPEG", quality=78, optimize=True)
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 

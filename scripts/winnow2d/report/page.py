@@ -41,6 +41,7 @@ class Project:
     n_input: int
     facts: Mapping[str, str]  # label -> text
     final: str  # the particles.star with the clean particles
+    ledger: str = ""  # the table of every particle and every round, from the page on
 
 
 def render_page(
@@ -184,7 +185,8 @@ def _pairs(record: RoundRecord, sheet: figures.Sheet) -> dict[str, Any]:
     """Return the classes of the last two iterations side by side, in class order."""
     if record.previous_averages is None or record.previous_averages.shape != record.averages.shape:
         return {"pairs": [], "previous_sheet": "", "previous_number": None, "median_correlation": math.nan}
-    previous = figures.class_sheet(record.previous_averages, largest_exact=100_000)
+    is_large = len(record.averages) > 60
+    previous = figures.class_sheet(record.previous_averages, 100_000, 64 if is_large else 128)
     correlations = tables.class_correlations(record.previous_averages, record.averages)
     is_kept = dict(zip(record.class_ledger["class"].astype(int), record.class_ledger["kept"], strict=True))
     pairs = [
