@@ -23,10 +23,12 @@ rule select_classes:
         particle_ledger="report/round_{round}/particles.tsv",
     log:
         "logs/select_classes/job{round}2.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=select_options,
         particle_diameter=diameter_of_round,
