@@ -51,7 +51,7 @@ if PLAN.exported:
 
 
 onstart:
-    put_project_right()
+    begin()
 
 
 onerror:
