@@ -16,14 +16,15 @@ from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 NODES = ("node1", "node2")
-# No memory is enforced and no process is tracked but by its parents: what needs cgroups is left out.
+# What needs cgroups is left out: processes are tracked by their parents, and memory is looked at once a second.
+# cred_expire is also how long a job waits that was put back in the queue.
 CONFIG = """\
 ClusterName=winnow
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 SlurmctldPort={ports[0]}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -32,7 +33,9 @@ SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherParams=OverMemoryKill
+JobAcctGatherFrequency=task=1
 JobCompType=jobcomp/none
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
@@ -45,7 +48,7 @@ MpiDefault=none
 KillWait=2
 OverTimeLimit=0
 MinJobAge=7200
-SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1,requeue_delay=1
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 GresTypes=gpu
 PropagateResourceLimits=NONE
 NodeName={nodes[0]} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=64000 Gres=gpu:2

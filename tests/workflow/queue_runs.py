@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from conftest import REPOSITORY
 from slurm_cluster import Cluster, wait_for
-from workflow.snakemake_runs import DEMO, command_line
+from workflow.snakemake_runs import DEMO, command_line, fingerprints
 
 # The plugin looks after jobs so many seconds after it gave them to the queue, and ever more rarely from then on.
 FIRST_LOOK_S = 6
@@ -68,6 +69,17 @@ class QueueRun:
         wait_for(lambda: wanted.is_file() or self.process.poll() is not None, seconds, f"{wanted}\n{self.said}", 0.05)
         assert wanted.is_file(), self.said
 
+    def holds_at(self, iteration: int) -> int:
+        """Stop the classification's process when it has written an iteration; return its number.
+
+        So a fault strikes in the middle of it, however fast the machine is. Slurm lets a process go on before it
+        tells it to end.
+        """
+        self.reaches(iteration)
+        pid = json.loads((self.project / JOB / ".winnow_lock").read_text())["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
     def kill(self) -> None:
         """Kill Snakemake itself, and nothing that it gave to the queue."""
         os.kill(self.process.pid, signal.SIGKILL)
@@ -79,6 +91,19 @@ class QueueRun:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self._out.close()
+
+
+def went_on_after(project: Path) -> list[int]:
+    """Return the iterations after which the classification went on."""
+    lines = (project / JOB / "run.out").read_text().splitlines()
+    return [int(line.split()[4]) for line in lines if line.startswith("Going on after iteration")]
+
+
+def contents(project: Path, *folders: str) -> dict[str, str]:
+    """Return the checksums of a project's tables and images."""
+    found = fingerprints(project, *folders)
+    kinds = (".star", ".mrcs", ".tsv", ".npy")
+    return {path: checksum for path, (checksum, _) in found.items() if Path(path).suffix in kinds}
 
 
 def iterations_done(project: Path) -> list[int]:
