@@ -30,9 +30,11 @@ rule report:
         ),
     log:
         "logs/report/page.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     script:
         "../scripts/report.py"

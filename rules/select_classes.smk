@@ -29,10 +29,12 @@ rule select_classes:
         "logs/select_classes/job{round}2.log",
     benchmark:
         "Select/job{round}2/benchmark.tsv"
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=select_options,
         particle_diameter=diameter_of_round,
