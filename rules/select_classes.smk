@@ -4,7 +4,8 @@
 #          (input: {optimiser: ...}), whose directory is never written into. Its stacks are linked where the project
 #          does not find them by their names.
 # OUTPUTS: Select/job{round}2/{particles,class_averages,backup_selection}.star, and the ledger of every
-#          decision in report/round_{round}/: classes.tsv and particles.tsv.
+#          decision in report/round_{round}/: classes.tsv and particles.tsv; warnings.tsv, what the averages say
+#          about the settings of the run.
 
 
 rule select_classes:
@@ -21,6 +22,7 @@ rule select_classes:
         backup_selection="Select/job{round}2/backup_selection.star",
         class_ledger="report/round_{round}/classes.tsv",
         particle_ledger="report/round_{round}/particles.tsv",
+        warnings="report/round_{round}/warnings.tsv",
     log:
         "logs/select_classes/job{round}2.log",
     conda:

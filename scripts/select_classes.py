@@ -19,10 +19,12 @@ from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import ParticleTable, read_particle_table
 from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import class_table_from_here, read_iteration
+from winnow2d.formats.run_warnings import write_run_warnings
 from winnow2d.formats.selection_star import (
     class_image_names,
     class_indices,
     classified_particles,
+    highres_limit_ang,
     mask_diameter_ang,
     remove_selection,
     rows_of,
@@ -35,6 +37,7 @@ from winnow2d.intake.classified import enter_classified
 from winnow2d.intake.rounds import planned
 from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
+from winnow2d.selection.diagnosis import diagnose
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
 from winnow2d.selection.recentre import recentred
@@ -44,7 +47,7 @@ logger = logging.getLogger("winnow2d")
 
 OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
-    "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+    "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv", "warnings": "warnings.tsv",
 }  # fmt: skip
 
 
@@ -137,9 +140,14 @@ with runner.job(globals(), SPEC) as job:
     with problems_of(job.inputs.data):
         class_indices(table, iteration.model.n_classes)  # before anything is counted by them
     diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
-    features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
+    diameter = diameter or iteration.model.box_px * iteration.model.pixel_size_ang
+    features = class_features(iteration, diameter)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
     scores = np.where(has_average(iteration.model.references, str(job.inputs.model)), score_classes(features), 0.0)
+    findings = diagnose(iteration, diameter, scores, highres_limit_ang(job.inputs.optimiser))
+    write_run_warnings(job.outputs.warnings, findings)
+    for finding in findings:
+        logger.warning(finding.sentence)
     choice = choose_classes(features, scores, job.options, n_unclassified)
     classes = class_table_from_here(job.inputs.model, job.inputs.optimiser)
 
