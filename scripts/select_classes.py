@@ -139,7 +139,9 @@ with runner.job(globals(), SPEC) as job:
     diameter = getattr(job.params, "particle_diameter", None) or mask_diameter_ang(job.inputs.optimiser)
     features = class_features(iteration, diameter or iteration.model.box_px * iteration.model.pixel_size_ang)
     n_unclassified = int((iteration.particles.class_index < 0).sum())
-    scores = np.where(has_average(iteration.model.references, str(job.inputs.model)), score_classes(features), 0.0)
+    scores = np.where(
+        has_average(iteration.model.references, str(job.inputs.model)), score_classes(features).score, 0.0
+    )
     choice = choose_classes(features, scores, job.options, n_unclassified)
     classes = class_table_from_here(job.inputs.model, job.inputs.optimiser)
 

@@ -87,7 +87,7 @@ def test_iterations_are_those_that_led_to_the_last(tmp_path):
 def scored(iteration):
     features = class_features(iteration, 190.0)
     assert np.isfinite(features.to_numpy(dtype=float)).all()
-    return choose_classes(features, score_classes(features), SelectOptions(select_nr_classes=1))
+    return choose_classes(features, score_classes(features).score, SelectOptions(select_nr_classes=1))
 
 
 def test_a_class_without_data_has_holes_and_is_never_kept(project):
