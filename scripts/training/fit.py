@@ -21,7 +21,9 @@ from winnow2d.selection.scores import MODEL_FILE, ScoreModel, model_from
 
 # Columns a score may look at: none has a unit, and none grows with the number of particles.
 FEATURES = (
-    "spectral_information", "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
+    "spectral_information", "coarse_information", "fine_information", "likelihood_middle", "norm_middle",
+    "probability_middle", "relative_offset_distance", "relative_fine_information", "relative_coarse_information",
+    "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
     "norm_deviation", "norm_spread", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis",
     "protein_area", "protein_size", "protein_roundness", "protein_share", "solvent_mean", "solvent_sd",
     "solvent_lowest", "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max",
