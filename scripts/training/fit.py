@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 
 from training import measures
 from training.examples import read_examples
@@ -21,7 +22,9 @@ from winnow2d.selection.scores import MODEL_FILE, ScoreModel, model_from
 
 # Columns a score may look at: none has a unit, and none grows with the number of particles.
 FEATURES = (
-    "spectral_information", "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
+    "spectral_information", "coarse_information", "fine_information", "likelihood_middle", "norm_middle",
+    "probability_middle", "relative_offset_distance", "relative_fine_information", "relative_coarse_information",
+    "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
     "norm_deviation", "norm_spread", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis",
     "protein_area", "protein_size", "protein_roundness", "protein_share", "solvent_mean", "solvent_sd",
     "solvent_lowest", "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max",
@@ -59,7 +62,17 @@ def fit(
         **(SETTINGS | (settings or {})), monotonic_cst=[monotone.get(name, 0) for name in features]
     )
     label = np.repeat([1, 0], len(x))
-    return model.fit(np.concatenate([x, x]), label, sample_weight=np.concatenate([weight * share, weight * (1 - share)]))
+    weights = np.concatenate([weight * share, weight * (1 - share)])
+    with threadpool_limits(1):  # more of them wait for each other on a busy machine
+        return model.fit(np.concatenate([x, x]), label, sample_weight=weights)
+
+
+def predicted(
+    model: HistGradientBoostingClassifier, table: pd.DataFrame, features: Sequence[str] = FEATURES
+) -> np.ndarray:
+    """Return the good share (rows,) that scikit-learn's own model predicts."""
+    with threadpool_limits(1):
+        return model.predict_proba(table[list(features)].to_numpy())[:, 1]
 
 
 def cross_validated(
@@ -70,7 +83,7 @@ def cross_validated(
     found = np.zeros(len(table))
     for learn, check in GroupKFold(N_FOLDS).split(table, groups=table["seed"]):
         model = fit(table.iloc[learn], settings, features, monotone)
-        found[check] = model.predict_proba(table.iloc[check][list(features)].to_numpy())[:, 1]
+        found[check] = predicted(model, table.iloc[check], features)
     return found
 
 
@@ -111,7 +124,7 @@ def largest_difference(
     model: HistGradientBoostingClassifier, shipped: ScoreModel, table: pd.DataFrame, features: Sequence[str] = FEATURES
 ) -> float:
     """Return by how much the file's good share differs from scikit-learn's anywhere in a table."""
-    theirs = model.predict_proba(table[list(features)].to_numpy())[:, 1]
+    theirs = predicted(model, table, features)
     return float(np.abs(1 / (1 + np.exp(-shipped.log_odds(table))) - theirs).max())
 
 

@@ -62,6 +62,7 @@ class SimulatedSet:
     optics: list[OpticsGroup]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
+        """Return images (n, y, x) of some rows."""
         return self.images[indices]
 
     def subset(self, rows: np.ndarray) -> SimulatedSet:
@@ -101,8 +102,8 @@ def draw_typical_plan(seed: int) -> SetPlan:
     class2d = dataclasses.replace(
         wide.class2d, nr_classes=int(np.clip(n / np.exp(rng.uniform(np.log(20), np.log(120))), 10, 40)),
         do_em=do_em, do_grad=not do_em, nr_iter_em=iterations, nr_iter_grad=iterations,
-        tau_fudge=float(rng.choice([2.0, 2.0, 2.0, 2.0, 1.0, 4.0])), psi_sampling=6.0, offset_range=5.0, offset_step=1.0,
-        particle_diameter=float(np.round(min(diameter * rng.uniform(1.05, 1.35), 0.98 * box * pixel))),
+        tau_fudge=float(rng.choice([2.0, 2.0, 2.0, 2.0, 1.0, 4.0])), psi_sampling=6.0, offset_range=5.0,
+        offset_step=1.0, particle_diameter=float(np.round(min(diameter * rng.uniform(1.05, 1.35), 0.98 * box * pixel))),
     )  # fmt: skip
     return dataclasses.replace(wide, demo=demo, class2d=class2d, junk_shares=draw_junk_shares(rng, spread=0.5),
                                other_diameter=float(rng.uniform(0.45, 0.8)))  # fmt: skip

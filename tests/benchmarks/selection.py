@@ -20,19 +20,14 @@ from benchmarks.selection_sets import CASES, FIRST_SEED, SelectionCase
 from training import cache, measures
 from training.jobs import classified
 from training.sets import SimulatedSet
+from training.simple_rules import NUMBERS, THRESHOLDS
 from winnow2d.options import SelectOptions
 from winnow2d.records import Iteration
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.features import class_features
 from winnow2d.selection.scores import score_classes
+from winnow2d.simulation.projection import euler_matrices
 
-# What the three simpler rules rank by, and their best fixed thresholds on the sets the score was fitted to
-# (python -m training.simple_rules CACHE).
-SIMPLE = {
-    "resolution only": (lambda f: 1 - (f["resolution_ang"] / 60.0).clip(0, 1), 0.35),
-    "occupancy only": (lambda f: (f["share"] / 0.2).clip(0, 1), 0.05),
-    "occupancy / resolution": (lambda f: (f["share"] / f["resolution_ang"] / 0.02).clip(0, 1), 0.05),
-}
 N_ROUNDS = 2
 logger = logging.getLogger("benchmarks.selection")
 Rule = Callable[[pd.DataFrame, np.ndarray], np.ndarray]  # features, true good shares -> kept classes
@@ -49,15 +44,14 @@ def by_truth(features: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
 
 
 def _by_number(name: str) -> Rule:
-    number, threshold = SIMPLE[name]
-
     def rule(features: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
-        return choose_classes(features, number(features).to_numpy(), SelectOptions(rank_threshold=threshold)).kept
+        options = SelectOptions(rank_threshold=THRESHOLDS[name])
+        return choose_classes(features, NUMBERS[name](features), options).kept
 
     return rule
 
 
-RULES: dict[str, Rule] = {"score": by_score, "truth": by_truth} | {name: _by_number(name) for name in SIMPLE}
+RULES: dict[str, Rule] = {"score": by_score, "truth": by_truth} | {name: _by_number(name) for name in NUMBERS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +97,6 @@ def second_round(case: SelectionCase, seed: int, particles: SimulatedSet) -> Ite
 
 def rare_recall(particles: SimulatedSet, kind: np.ndarray, rows: np.ndarray) -> float:
     """Return the part of the good particles kept whose view has the fewest neighbours (the rarest 3 %)."""
-    from winnow2d.simulation.projection import euler_matrices
-
     good = np.flatnonzero(kind == 0)
     direction = euler_matrices(particles.euler_deg[good])[:, 2]
     neighbours = (np.abs(direction @ direction.T) > np.cos(np.deg2rad(15))).sum(axis=1)
@@ -120,9 +112,8 @@ def run_case(case: SelectionCase, seed: int, rules: dict[str, Rule]) -> tuple[di
     kind = np.array([cache.KIND_NAMES.index(name) for name in particles.kinds])
     features = class_features(first, class2d.particle_diameter)
     good, junk = cache.class_truth(first.particles.class_index, kind, class2d.nr_classes)
-    table = features.assign(
-        good_share=cache.share_of(good, junk), judged=good + junk, found=score_classes(features).good_share, set=case.name
-    )  # fmt: skip
+    share, found = cache.share_of(good, junk), score_classes(features).good_share
+    table = features.assign(good_share=share, judged=good + junk, found=found, set=case.name)
     return {name: run_rule(case, seed, particles, first, rule) for name, rule in rules.items()}, table
 
 
@@ -133,7 +124,9 @@ def print_outcomes(outcomes: dict[str, dict[str, Outcome]]) -> None:
     for case, found in outcomes.items():
         cells = "".join(f"{found[name].precision[-1]:>16.3f} / {found[name].recall[-1]:.3f}" for name in names)
         say(f"{case:28s}{cells}   rare views {found[names[0]].rare_recall:.3f}")
-    mean = {name: np.mean([(o[name].precision[-1], o[name].recall[-1]) for o in outcomes.values()], 0) for name in names}
+    mean = {
+        name: np.mean([(o[name].precision[-1], o[name].recall[-1]) for o in outcomes.values()], 0) for name in names
+    }
     say(f"{'mean':28s}" + "".join(f"{mean[name][0]:>16.3f} / {mean[name][1]:.3f}" for name in names))
 
 
@@ -146,9 +139,10 @@ def print_classes(table: pd.DataFrame) -> None:
     for name in dict.fromkeys(table["set"]):
         rows = (table["set"] == name).to_numpy()
         say(measures.line(str(name), table[rows], found[rows]))
-    for name, (number, _) in SIMPLE.items():
-        area = measures.roc_area(table["good_share"].to_numpy() >= measures.GOOD, number(table).to_numpy())
-        say(f"{name}: AUC {area:.4f}")
+    is_good, members = table["good_share"].to_numpy() >= measures.GOOD, table["judged"].to_numpy(dtype=np.float64)
+    for name, number in NUMBERS.items():
+        areas = (measures.roc_area(is_good, number(table), weight) for weight in (None, members))
+        say("{:24s}{:>8s}{:8.4f}{:9.4f}".format(name, "", *areas))
 
 
 def say(text: str) -> None:

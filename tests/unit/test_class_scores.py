@@ -59,7 +59,7 @@ def test_the_shipped_model_looks_at_features_there_are_and_none_that_has_a_unit(
 
 def test_the_shipped_model_says_how_it_was_made_and_how_well_it_does():
     about = json.loads(MODEL_FILE.read_text())["about"]
-    assert about["sets"] > 100
+    assert about["sets"] > 80
     assert about["cross_validated"]["calibration_error_by_particles"] < 0.05
     assert MODEL_FILE.stat().st_size < 200_000
 

@@ -56,6 +56,8 @@ def test_a_turned_or_mirrored_average_resembles_the_first_and_noise_does_not():
 
 
 def test_an_average_without_contrast_resembles_nothing():
-    found = resemblance(polar_of(np.zeros((SIZE_PX, SIZE_PX)), np.random.default_rng(3).normal(size=(SIZE_PX, SIZE_PX))))
+    found = resemblance(
+        polar_of(np.zeros((SIZE_PX, SIZE_PX)), np.random.default_rng(3).normal(size=(SIZE_PX, SIZE_PX)))
+    )
     assert found[0].tolist() == [0, 0]
     assert found[1, 1] == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The scores given to RELION's class ranker: laws of the numbers they rest on, and what the shipped trees make of them."""
+"""The scores given to RELION's class ranker: laws of the numbers they rest on, and what the shipped trees say."""
 
 import json
 

@@ -104,9 +104,10 @@ def features_of_picture(shown: Picture) -> dict[str, float]:
 
 _NAMES = (
     "mass", "contrast", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area",
-    "protein_size", "protein_roundness", "protein_share", "solvent_mean", "solvent_sd", "solvent_lowest", "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max",
-    "centre_offset", *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high",
-    "power_slope", "stripes",
+    "protein_size", "protein_roundness", "protein_share", "solvent_mean", "solvent_sd", "solvent_lowest",
+    "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max", "centre_offset",
+    *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high", "power_slope",
+    "stripes",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ _RATIOS = {  # name of the column: what is divided by the typical class's, as a 
     "relative_information": "spectral_information",
     "relative_max_probability": "max_probability",
     "relative_offset_spread": "offset_spread_ang",
+    "relative_offset_distance": "offset_distance_ang",
     "relative_norm": "norm_correction",
     "relative_share": "share",
     "relative_contrast": "contrast",
@@ -27,6 +28,8 @@ _RATIOS = {  # name of the column: what is divided by the typical class's, as a 
 _DIFFERENCES = {
     "relative_significant": "log_significant",
     "relative_likelihood": "likelihood_deviation",
+    "relative_fine_information": "fine_information",
+    "relative_coarse_information": "coarse_information",
     "relative_grain": "grain_2",
     "relative_slope": "power_slope",
     "relative_skewness": "protein_skewness",

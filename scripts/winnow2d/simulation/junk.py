@@ -40,9 +40,7 @@ class Patch:
         return axis[None, :], axis[:, None]
 
 
-def draw_kinds(
-    n: int, junk_share: float, rng: np.random.Generator, shares: Mapping[str, float] = SHARES
-) -> np.ndarray:
+def draw_kinds(n: int, junk_share: float, rng: np.random.Generator, shares: Mapping[str, float] = SHARES) -> np.ndarray:
     """Return the kind of each of n particles (n,) of str; every kind has its share to within one particle."""
     n_junk = round(n * junk_share)
     exact = n_junk * np.array(list(shares.values())) / sum(shares.values())

@@ -36,9 +36,7 @@ def symmetry_operators(symmetry: str) -> np.ndarray:
     return np.concatenate([cyclic, cyclic * [1.0, -1.0, -1.0]]) if match[1] in "Dd" else cyclic
 
 
-def build_protein(
-    symmetry: str, diameter_ang: float, rng: np.random.Generator, shape: Shape = "compact"
-) -> np.ndarray:
+def build_protein(symmetry: str, diameter_ang: float, rng: np.random.Generator, shape: Shape = "compact") -> np.ndarray:
     """Return the beads of a made-up protein.
 
     Domains of helices and sheets are packed, near the centre first, into an ellipsoid until it is
@@ -71,9 +69,7 @@ def build_protein(
     return beads * (diameter_ang / 2 / np.linalg.norm(beads, axis=1).max())
 
 
-def _envelope(
-    operators: np.ndarray, diameter_ang: float, rng: np.random.Generator, shape: Shape
-) -> np.ndarray:
+def _envelope(operators: np.ndarray, diameter_ang: float, rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """Return the semi-axes (3,) of an ellipsoid that the point group maps onto itself."""
     axes = np.array([1.0, rng.uniform(0.6, 0.8), rng.uniform(0.42, 0.58)])
     order_about_z = int(np.sum(operators[:, 2, 2] > 0.5))
