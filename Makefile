@@ -42,10 +42,11 @@ bench-selection: $(ENVIRONMENT)  ## two rounds of choice on fresh sets: score, t
 
 # Sets below 1000 are of every sort, those from 1000 on typical; about an hour and a half of one core, kept in CACHE.
 CACHE ?= .training
-train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class score is fitted to, and fit it (CACHE)
+train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class scores are fitted to, and fit them (CACHE)
 	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1 46
 	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1200
 	@PYTHONPATH=scripts $(BIN)/python -m training.fit $(CACHE) --write
+	@PYTHONPATH=scripts $(BIN)/python -m training.relion_ranker $(CACHE) --write
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
 	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from winnow2d.selection.scores import MODEL_FILE, ScoreModel, model_from
 
 # Columns a score may look at: none has a unit, and none grows with the number of particles.
 FEATURES = (
-    "spectral_information", "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
+    "spectral_information", "coarse_information", "fine_information", "likelihood_middle", "norm_middle",
+    "probability_middle", "relative_offset_distance", "relative_fine_information", "relative_coarse_information",
+    "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
     "norm_deviation", "norm_spread", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis",
     "protein_area", "protein_size", "protein_roundness", "protein_share", "solvent_mean", "solvent_sd",
     "solvent_lowest", "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max",
@@ -44,16 +47,19 @@ N_FOLDS = 5
 logger = logging.getLogger("training")
 
 
-def fit(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> HistGradientBoostingClassifier:
+def fit(
+    table: pd.DataFrame, settings: dict[str, Any] | None = None, features: Sequence[str] = FEATURES,
+    monotone: Mapping[str, int] = MONOTONE,
+) -> HistGradientBoostingClassifier:  # fmt: skip
     """Return the trees fitted to the good shares of classes, a class weighing as the root of its members.
 
     A class of good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the
     cross entropy of the share itself.
     """
-    x, share = table[list(FEATURES)].to_numpy(), table["good_share"].to_numpy()
+    x, share = table[list(features)].to_numpy(), table["good_share"].to_numpy()
     weight = np.sqrt(table["judged"].to_numpy())
     model = HistGradientBoostingClassifier(
-        **(SETTINGS | (settings or {})), monotonic_cst=[MONOTONE.get(name, 0) for name in FEATURES]
+        **(SETTINGS | (settings or {})), monotonic_cst=[monotone.get(name, 0) for name in features]
     )
     label = np.repeat([1, 0], len(x))
     weights = np.concatenate([weight * share, weight * (1 - share)])
@@ -61,22 +67,29 @@ def fit(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> HistGrad
         return model.fit(np.concatenate([x, x]), label, sample_weight=weights)
 
 
-def predicted(model: HistGradientBoostingClassifier, table: pd.DataFrame) -> np.ndarray:
+def predicted(
+    model: HistGradientBoostingClassifier, table: pd.DataFrame, features: Sequence[str] = FEATURES
+) -> np.ndarray:
     """Return the good share (rows,) that scikit-learn's own model predicts."""
     with threadpool_limits(1):
-        return model.predict_proba(table[list(FEATURES)].to_numpy())[:, 1]
+        return model.predict_proba(table[list(features)].to_numpy())[:, 1]
 
 
-def cross_validated(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> np.ndarray:
+def cross_validated(
+    table: pd.DataFrame, settings: dict[str, Any] | None = None, features: Sequence[str] = FEATURES,
+    monotone: Mapping[str, int] = MONOTONE,
+) -> np.ndarray:  # fmt: skip
     """Return the good share predicted for each class by a model that never saw its protein."""
     found = np.zeros(len(table))
     for learn, check in GroupKFold(N_FOLDS).split(table, groups=table["seed"]):
-        model = fit(table.iloc[learn], settings)
-        found[check] = predicted(model, table.iloc[check])
+        model = fit(table.iloc[learn], settings, features, monotone)
+        found[check] = predicted(model, table.iloc[check], features)
     return found
 
 
-def content_of(model: HistGradientBoostingClassifier, about: dict[str, Any]) -> dict[str, Any]:
+def content_of(
+    model: HistGradientBoostingClassifier, about: dict[str, Any], features: Sequence[str] = FEATURES
+) -> dict[str, Any]:
     """Return what the file of a model says: features by name, and each tree as lists over its nodes.
 
     Values are rounded to 6 digits; features that no tree asks are left out.
@@ -94,9 +107,9 @@ def content_of(model: HistGradientBoostingClassifier, about: dict[str, Any]) -> 
             "right": [-1 if is_leaf else int(i) for i, is_leaf in zip(each["right"], leaf, strict=True)],
             "value": [float(f"{v:.6g}") if is_leaf else 0 for v, is_leaf in zip(each["value"], leaf, strict=True)],
         })  # fmt: skip
-    features = [FEATURES[i] for i in used]
+    names = [features[i] for i in used]
     intercept = float(f"{float(np.ravel(model._baseline_prediction)[0]):.6g}")
-    return {"about": about, "features": features, "intercept": intercept, "trees": trees}
+    return {"about": about, "features": names, "intercept": intercept, "trees": trees}
 
 
 def text_of(content: dict[str, Any]) -> str:
@@ -107,9 +120,11 @@ def text_of(content: dict[str, Any]) -> str:
     return f'{lines},\n "trees": [\n  {trees}\n ]\n}}\n'
 
 
-def largest_difference(model: HistGradientBoostingClassifier, shipped: ScoreModel, table: pd.DataFrame) -> float:
+def largest_difference(
+    model: HistGradientBoostingClassifier, shipped: ScoreModel, table: pd.DataFrame, features: Sequence[str] = FEATURES
+) -> float:
     """Return by how much the file's good share differs from scikit-learn's anywhere in a table."""
-    theirs = predicted(model, table)
+    theirs = predicted(model, table, features)
     return float(np.abs(1 / (1 + np.exp(-shipped.log_odds(table))) - theirs).max())
 
 

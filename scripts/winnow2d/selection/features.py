@@ -36,11 +36,13 @@ def class_features(iteration: Iteration, particle_diameter_ang: float) -> pd.Dat
     DataFrame, k rows, index 0 ... k - 1
         All values finite. `n_particles` (members: particles whose best class it is), `share` of all particles,
         `occupancy` (sum of the posterior), `resolution_ang`, `accuracy_rotation_deg`, `accuracy_offset_ang`,
-        `spectral_information` (nats per cycle over a diameter), `weighted_resolution` and `box_resolution` (RELION's
+        `spectral_information` (nats per cycle over a diameter; `coarse_*` below 5 cycles per diameter, `fine_*` from 9
+        on), `weighted_resolution` and `box_resolution` (RELION's
         ranker: 1 / (resolution^2 ln n) and resolution / box length); the members' means `max_probability`,
         `log_significant`, `norm_correction`, `log_likelihood`, their spreads `offset_spread_ang`,
-        `likelihood_spread`, `norm_spread`, and, against particles of the same micrograph in units of the spread of
-        all, `likelihood_deviation`, `norm_deviation`; those of `moments.features_of_picture`; `radial_streaks`; and
+        `likelihood_spread`, `norm_spread`, how far they were moved (`offset_distance_ang`), and, against particles of
+        the same micrograph in units of the spread of all, `likelihood_deviation`, `norm_deviation`; `*_middle` are
+        medians; those of `moments.features_of_picture`; `radial_streaks`; and
         those of `relative.relative_features`.
     """
     model, particles = iteration.model, iteration.particles
@@ -68,12 +70,15 @@ def _spectral(model: Model, diameter_ang: float) -> dict[str, np.ndarray]:
     ratio = finite(model.data_vs_prior)
     k, box_ang = model.n_classes, model.box_px * model.pixel_size_ang
     shell_cycles = diameter_ang / box_ang  # cycles per diameter from one shell to the next
+    nats, cycles = np.log1p(ratio), np.arange(ratio.shape[1]) * shell_cycles
     return {
         "occupancy": np.asarray(model.pdf_class, dtype=np.float64),
         "resolution_ang": estimated_resolution_ang(ratio, model.box_px, model.pixel_size_ang),
         "accuracy_rotation_deg": _or_not_estimated(model.accuracy_rotation_deg, k),
         "accuracy_offset_ang": _or_not_estimated(model.accuracy_offset_ang, k),
-        "spectral_information": np.log1p(ratio[:, 1:]).sum(axis=1) * shell_cycles,
+        "spectral_information": nats[:, 1:].sum(axis=1) * shell_cycles,
+        "coarse_information": nats[:, (cycles >= 0.5) & (cycles < 5)].sum(axis=1) * shell_cycles,
+        "fine_information": nats[:, cycles >= 9].sum(axis=1) * shell_cycles,
     }
 
 
@@ -108,6 +113,11 @@ def _members(particles: Particles, k: int) -> dict[str, np.ndarray]:
     def spread(values: np.ndarray) -> np.ndarray:
         return np.sqrt(mean((finite_any(values) - mean(values)[index]) ** 2))
 
+    def middle(values: np.ndarray) -> np.ndarray:
+        medians = pd.Series(finite_any(values)[seen]).groupby(index[seen]).median()
+        return medians.reindex(range(k), fill_value=0.0).to_numpy()
+
+    away = particles.offset_ang - np.median(particles.offset_ang[seen], axis=0) if seen.any() else particles.offset_ang
     likelihood = _against_micrograph(particles.log_likelihood, particles.group_index, seen)
     norm = _against_micrograph(np.log(np.maximum(particles.norm_correction, 1e-6)), particles.group_index, seen)
     return {
@@ -116,12 +126,16 @@ def _members(particles: Particles, k: int) -> dict[str, np.ndarray]:
         "max_probability": mean(particles.max_probability),
         "log_significant": mean(np.log(np.maximum(particles.n_significant, 1))),
         "offset_spread_ang": np.sqrt(sum(spread(particles.offset_ang[:, axis]) ** 2 for axis in (0, 1)) / 2),
+        "offset_distance_ang": np.sqrt(mean((away**2).sum(axis=1) / 2)),
         "norm_correction": mean(particles.norm_correction),
         "log_likelihood": mean(particles.log_likelihood),
         "likelihood_deviation": mean(likelihood),
+        "likelihood_middle": middle(likelihood),
         "likelihood_spread": spread(likelihood),
         "norm_deviation": mean(norm),
+        "norm_middle": middle(norm),
         "norm_spread": spread(norm),
+        "probability_middle": middle(particles.max_probability),
     }
 
 
