@@ -24,7 +24,7 @@ from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
+from winnow2d.options import OF_REGROUPING, OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -230,12 +230,18 @@ def regroup_options(wildcards):
     return dataclasses.asdict(round_of(wildcards).regroup)
 
 
+def regroup_own(wildcards):
+    """Return the options of ours that a round's regrouping reads."""
+    return {name: getattr(round_of(wildcards).own, name) for name in OF_REGROUPING}
+
+
 def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
     unread = {
         *PROJECT_WIDE,
         *OF_SELECTION,
+        *OF_REGROUPING,
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations

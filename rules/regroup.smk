@@ -26,5 +26,6 @@ rule regroup:
         mem_mb=4000,
     params:
         options=regroup_options,
+        own=regroup_own,
     script:
         "../scripts/regroup.py"

@@ -20,6 +20,7 @@ from winnow2d.formats.ledger import particle_decisions, read_ledger
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.selection_star import rows_of
 from winnow2d.options import SelectOptions
+from winnow2d.recentring import moved_with_averages
 from winnow2d.selection.by_hand import decide
 from winnow2d.selection.choose import Choice
 from winnow2d.selection.rules import Rules
@@ -113,6 +114,7 @@ def _compare(
     if list(table.particles["rlnImageName"]) != particles["image_name"].tolist():
         found.differences.append(f"particles.tsv does not list the particles of {record.classification}.")
         return
+    table = moved_with_averages(table, record.moves_ang, record.classification)
     own = _own_decisions(table, choice, record, index, particles)
     is_kept, reason = particle_decisions(index, choice.kept, choice.rule, own)
     found.differences += _first_of(_particle_differences(is_kept, reason, particles))

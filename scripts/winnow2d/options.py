@@ -243,6 +243,13 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    recentre_particles: bool = option(
+        True, "With do_recenter, also move the kept particles' offsets as their average was? (RELION: No)", "Winnow"
+    )
+    min_group_size: int = option(
+        0, "With do_regroup, join groups until each has this many particles (0 = by nr_groups)", "Winnow", minimum=0
+    )
+    keep_rare_views: bool = option(True, "Keep the best class of a view that the choice would lose?", "Winnow")
     continue_to: int = option(
         0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
     )
@@ -265,7 +272,9 @@ PROJECT_WIDE = (
 # Own options that only a choice of classes reads: they change no classification.
 OF_SELECTION = (
     "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
+    "keep_rare_views", "recentre_particles",
 )  # fmt: skip
+OF_REGROUPING = ("min_group_size",)  # likewise
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}
