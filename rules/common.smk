@@ -266,6 +266,12 @@ def put_project_right():
         print(f"default_pipeline.star was left as it is: {error}", file=sys.stderr)
 
 
+def begin():
+    """Wait for what an earlier start has left running, then mark jobs whose process is gone."""
+    runner.wait_for_others(JOBS, lambda sentence: print(sentence, file=sys.stderr, flush=True))
+    put_project_right()
+
+
 def tell_where_the_report_is():
     """Print the one line a user looks for when everything is done, or what to do for the rest to be done."""
     page = Path(PAGE).resolve()

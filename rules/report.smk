@@ -1,7 +1,8 @@
 # Tells all rounds in figures.
 #
 # REQUIRED INPUTS: the particles that entered, the last iteration of each round, its ledgers and its kept
-#                  particles; of a round that waits for a choice by hand the proposal; for the demo the truth.
+#                  particles; of a round that waits for a choice by hand the proposal; what a person said of classes,
+#                  where there is a file of it; for the demo the truth.
 #                  The last iteration but one is read where it is kept.
 # OUTPUTS: report/index.html, one self-contained page.
 
@@ -18,6 +19,8 @@ rule report:
         # of a round that waits for a choice by hand the proposal
         class_ledgers=[PLAN.class_ledger(block) for block in PLAN.shown],
         particle_ledgers=expand("report/round_{round}/particles.tsv", round=[block.name for block in PLAN.decided]),
+        warnings=expand("report/round_{round}/warnings.tsv", round=[block.name for block in PLAN.decided]),
+        overrides=[path for block in PLAN.decided for path in PLAN.overrides(block)],
         truth=PLAN.truths,
     output:
         page=report(
@@ -28,9 +31,11 @@ rule report:
         ),
     log:
         "logs/report/page.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     script:
         "../scripts/report.py"

@@ -34,6 +34,7 @@ logger = logging.getLogger("winnow2d")
 OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
     "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+    "warnings": "warnings.tsv",
 }  # fmt: skip
 
 
@@ -109,6 +110,7 @@ with runner.job(globals(), SPEC) as job:
     hand = choosing.by_hand(job.options, job.own, overrides_of(job), averages_of(job), k)
     guard = choosing.guard_of_views(judged, job.options, job.own, hand)
     choice = choosing.choose(judged, job.options, job.own, hand, guard.exceptions)
+    choosing.tell_of_run(job.outputs.warnings, judged, choice, guard, job.inputs.optimiser)
     moves = []
     if job.options.do_recenter and job.own.recentre_particles:
         moves = moves_of(judged.iteration.model, choice.kept, job.inputs.optimiser)

@@ -19,10 +19,12 @@ from winnow2d.formats.overrides import check_fits, read_overrides, selected_in
 from winnow2d.formats.particles import ParticleTable
 from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import class_table_from_here, read_iteration
+from winnow2d.formats.run_warnings import write_run_warnings
 from winnow2d.formats.selection_star import (
     check_class_indices,
     class_image_names,
     class_indices,
+    highres_limit_ang,
     mask_diameter_ang,
     rows_of,
 )
@@ -32,8 +34,10 @@ from winnow2d.recentring import Moves
 from winnow2d.records import Iteration
 from winnow2d.selection.by_hand import decide
 from winnow2d.selection.choose import Choice
+from winnow2d.selection.diagnosis import Finding, diagnose
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
+from winnow2d.selection.guards import Notice
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores, score_classes
 from winnow2d.selection.views import ViewGuard, Views, find_views, guard_views
@@ -179,6 +183,23 @@ def write_classes(path: Path, judged: Judged, choice: Choice) -> None:
     )  # fmt: skip
 
 
+def notices_of(choice: Choice, guard: ViewGuard) -> list[Notice]:
+    """Return what is to be said of a choice."""
+    return [*choice.notices, *(guard.notices if choice.kept.any() else ())]
+
+
+def tell_of_run(path: Path, judged: Judged, choice: Choice, guard: ViewGuard, optimiser: Path) -> None:
+    """Say what is to be said of a choice and of the settings of its classification, and write the warnings."""
+    notices, none = notices_of(choice, guard), np.array([], dtype=np.int64)
+    found = diagnose(judged.iteration, judged.diameter_ang, judged.scores.good_share, highres_limit_ang(optimiser))
+    of_choice = [Finding(one.kind, one.sentence, {}, none) for one in notices if one.is_warning]
+    write_run_warnings(path, [*of_choice, *found])
+    for notice in notices:
+        logger.log(logging.WARNING if notice.is_warning else logging.INFO, "%s", notice.sentence)
+    for finding in found:
+        logger.warning("%s", finding.sentence)
+
+
 def record_choice(
     folder: Path,
     data: Path,
@@ -190,9 +211,6 @@ def record_choice(
     moves_ang: Moves = (),
 ) -> None:
     """Write choice.yaml, from which the choice can be made again, and say what is to be said of it."""
-    notices = [*choice.notices, *(guard.notices if choice.kept.any() else ())]
-    for notice in notices:
-        logger.log(logging.WARNING if notice.is_warning else logging.INFO, "%s", notice.sentence)
     write_choice(
         folder,
         ChoiceRecord(
@@ -204,7 +222,7 @@ def record_choice(
             exceptions=guard.exceptions,
             particle_rules={name: getattr(select, name) for name in PARTICLE_RULES},
             moves_ang=moves_ang,
-            notices=[notice.sentence for notice in notices],
+            notices=[notice.sentence for notice in notices_of(choice, guard)],
         ),
     )
 
