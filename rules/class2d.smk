@@ -19,6 +19,8 @@ rule class2d:
         classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
+    benchmark:
+        "Class2D/job{round}1/benchmark_it{iteration}.tsv"
     wildcard_constraints:
         round="|".join(PLAN.classified) or NONE,  # the one given is none of ours
     conda:
