@@ -87,18 +87,16 @@ def check_installed(findings: Findings) -> bool:
     return not lacking
 
 
-def check_partition(given: argparse.Namespace, findings: Findings) -> None:
-    """Look whether the partition is there, up, and takes jobs as long as ours."""
+def check_partition(given: argparse.Namespace, findings: Findings) -> bool:
+    """Look whether the partition is there, up, and has GPUs; return whether it is there."""
     chosen = ("--partition", given.partition) if given.partition else ()
     status, said = ask("sinfo", "--noheader", *chosen, "--format", "%R|%a|%l|%c|%m|%G|%D")
     lines = [line.split("|") for line in said.splitlines() if line.count("|") == 6]
     if status or not lines:
         partitions = ask("sinfo", "--noheader", "--format", "%R")[1].split()
         name = given.partition or "the default partition"
-        findings.bad(
-            f"{name} is not known to Slurm ({said or 'no answer'}); there are: {', '.join(partitions) or 'none'}"
-        )
-        return
+        findings.bad(f"{name} is not known to Slurm. There are: {', '.join(partitions) or 'none'}")
+        return False
     if not any(state == "up" for _, state, *_ in lines):
         findings.bad(f"partition {lines[0][0]} is {lines[0][1]}, so no job starts there; choose another")
     if given.gpus and not any("gpu" in gres for *_, gres, _ in lines):
@@ -108,6 +106,7 @@ def check_partition(given: argparse.Namespace, findings: Findings) -> None:
         )
     for name, state, limit, cores, memory, gres, nodes in lines:
         findings.good(f"partition {name}: {state}, {nodes} nodes of {cores} cores, {memory} MB, {gres}, limit {limit}")
+    return True
 
 
 def check_account(given: argparse.Namespace, findings: Findings) -> None:
@@ -138,8 +137,8 @@ def check_request(given: argparse.Namespace, findings: Findings) -> None:
     status, said = ask("sbatch", "--test-only", *options, "--wrap", "true")
     if status:
         findings.bad(
-            f"Slurm refuses what a classification asks for ({' '.join(options)}): {said}. Ask for less by --max-threads, "
-            "--set-resources class2d:mem_mb=... class2d:runtime=... (minutes), or choose another partition"
+            f"Slurm refuses what a classification asks for ({' '.join(options)}): {' '.join(said.split())}. Ask for "
+            "less by --max-threads, --set-resources class2d:mem_mb=... class2d:runtime=... (minutes), or choose another partition"
         )
     else:
         findings.good(f"a classification fits: {' '.join(options)}")
@@ -187,7 +186,7 @@ def try_job(given: argparse.Namespace, findings: Findings) -> None:
     status, said = ask("sbatch", *options, *request(given, 1, 2000, 5), "--wrap", inner)
     number = said.splitlines()[-1].split(";")[0] if said else ""
     if status or not number.isdigit():
-        findings.bad(f"sbatch: {said}")
+        findings.bad(f"a small job was refused: {' '.join(said.split())}")
         return
     began, state = time.monotonic(), "PENDING"
     try:
@@ -228,9 +227,9 @@ def tell_of_job(
         findings.good(f"winnow2d {seen['version']} is there")
     if given.gpus and seen["gpus"] < given.gpus:
         findings.bad(
-            f"CuPy sees {seen['gpus']} GPUs there, not {given.gpus} (CUDA_VISIBLE_DEVICES={seen['visible'] or 'not set'}; "
-            f"{seen.get('gpu_error', 'no error')}). Install it by {sys.executable} -m pip install cupy-cuda13x (or 12x), or "
-            "run without GPUs: GPUS=0 here, --set-resources class2d:gpu=0 for Snakemake"
+            f"CuPy sees {seen['gpus']} GPUs there, not {given.gpus} (CUDA_VISIBLE_DEVICES="
+            f"{seen['visible'] or 'not set'}; {seen.get('gpu_error', 'no error')}). Install it by {sys.executable} -m pip "
+            "install cupy-cuda13x (or 12x), or run without GPUs: GPUS=0 here, --set-resources class2d:gpu=0 for Snakemake"
         )
     elif given.gpus:
         findings.good(f"CuPy sees {seen['gpus']} GPUs there (CUDA_VISIBLE_DEVICES={seen['visible']})")
@@ -261,8 +260,7 @@ def main(arguments: Sequence[str]) -> int:
         status, said = ask("scontrol", "ping")
         if status or "UP" not in said:
             findings.bad(f"the controller does not answer: {said}")
-        else:
-            check_partition(given, findings)
+        elif check_partition(given, findings):
             check_account(given, findings)
             check_request(given, findings)
             try_job(given, findings)
