@@ -133,7 +133,7 @@ def check_config(raw: Any) -> Config:
     own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
     n_parts = max(1, len(particles)) * own.splits
-    check.problems += faults_of_parts(n_parts, len(particles), len(rounds), own, optimiser)
+    check.problems += faults_of_parts(n_parts, len(particles), len(rounds), rounds[0].own if rounds else own, optimiser)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
     return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)
