@@ -30,9 +30,20 @@ elif not GIVEN:
     include: "rules/extract.smk"
 
 
+if PLAN.n_splits > 1:
+
+    include: "rules/split.smk"
+
+
+if PLAN.n_parts > 1:
+
+    include: "rules/join.smk"
+
+
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
 include: "rules/class2d.smk"
+include: "rules/continue_class2d.smk"
 include: "rules/select_classes.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"

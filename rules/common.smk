@@ -148,6 +148,19 @@ def class2d_options(wildcards):
     return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
 
 
+def first_classification(wildcards):
+    """Return the files of the classification that a job goes on with, by name."""
+    names = {"continued": "optimiser.star", "model": "model.star", "sampling": "sampling.star", "data": "data.star"}
+    return {name: PLAN.first_classification(block_of(wildcards), file) for name, file in names.items()}
+
+
+def continued_options(wildcards):
+    """Return the options of the job that goes on with a round's classification."""
+    item, options = round_of(wildcards), class2d_options(wildcards)
+    total = {"nr_iter_em" if item.class2d.do_em else "nr_iter_grad": item.own.continue_to}
+    return options | total | {"fn_cont": PLAN.first_classification(block_of(wildcards), "optimiser.star")}
+
+
 def compute_options(wildcards):
     """Return, as JSON, the options of a round's classification that change no result, where they were set."""
     values = dataclasses.asdict(round_of(wildcards).class2d)
@@ -179,6 +192,12 @@ def select_options(wildcards):
     return dataclasses.asdict(round_of(wildcards).selection)
 
 
+def split_options():
+    """Return the options of the job that deals particles into the parts of the first round."""
+    relions = {"do_class_ranker": False, "rank_threshold": 0.5}
+    return relions | {"do_split": True, "do_random": True, "nr_split": PLAN.n_splits}
+
+
 def regroup_options(wildcards):
     """Return the options of a round's regrouping."""
     return dataclasses.asdict(round_of(wildcards).regroup)
@@ -192,6 +211,7 @@ def own_options(wildcards):
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations
+        "continue_to",
         *runner.AS_RESOURCES,
         *(["grad_em_iters"] if item.class2d.do_em else []),
     }

@@ -150,9 +150,8 @@ def write_page(inputs: object, page: Path) -> None:
     """Write the page of all rounds."""
     rounds = read_rounds(inputs)
     truth_files = [Path(path) for path in _listed(getattr(inputs, "truth", []))]
-    project = describe_project(
-        [Path(path) for path in _listed(getattr(inputs, "extracted"))], rounds, bool(truth_files)
-    )  # noqa: B009
+    entered = [Path(path) for path in _listed(getattr(inputs, "extracted"))]  # noqa: B009
+    project = describe_project(entered, rounds, bool(truth_files))
     text = render_page(project, rounds, read_truth(truth_files, rounds))
     aside = page.with_name(page.name + ".tmp")
     aside.write_text(text, encoding="utf-8", newline="\n")

@@ -59,7 +59,7 @@ class JobSpec:
     inputs_of: Callable[[Any], dict[str, str]] | None = None
     required_inputs: tuple[str, ...] = ()
     misfit: Callable[[Any], str] | None = None
-    planned_outputs: Callable[[Any], dict[str, str]] | None = None
+    planned_outputs: Callable[[Any], dict[str, str | list[str]]] | None = None
     is_relion_job: bool = True
     directory: str = ""
 
@@ -243,7 +243,10 @@ def _outputs_said(job: JobFile, spec: JobSpec, directory: Path) -> dict[str, str
     """
     if spec.planned_outputs is None:
         return dict(job.outputs)
-    planned = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
+    planned: dict[str, str | list[str]] = {}
+    for name, files in spec.planned_outputs(job.options).items():
+        paths = [f"{directory.as_posix()}/{file}" for file in jobs.as_list(files)]
+        planned[name] = paths[0] if isinstance(files, str) else paths
     places = {name: [jobs.split_job_name(path) for path in jobs.as_list(paths)] for name, paths in job.outputs.items()}
     if any(place and Path(place[2]) != directory for found in places.values() for place in found):
         return dict(planned)

@@ -23,13 +23,13 @@ def option(
     refused: str = "",
     unused: str = "",
     relion_default: Any = None,
-    is_input: bool = False,
+    is_input: bool | str = False,
 ) -> Any:
     """Return a dataclass field that carries what a reader must know of an option.
 
     `refused` is the reason any other value than RELION's default is refused; `unused` the reason why any value
     is taken and changes nothing; `relion_default` is set where our default differs from RELION's; `is_input`
-    marks files the workflow fills in, not the user.
+    marks what the workflow fills in, not the user; a text says what the user says instead.
     """
     facts: dict[str, Any] = dict(label=label, tab=tab, unit=unit, minimum=minimum, maximum=maximum)
     facts |= dict(choices=choices, refused=refused, unused=unused, is_input=is_input)
@@ -43,6 +43,7 @@ _QUEUE = "queues belong to the profile (snakemake --profile)"
 _ONLY_QUEUE = "only with do_queue"
 _ONLY_HELIX = "only with do_helix"
 _HELIX = "helical segments are not supported"
+_SPLITS = "say own.splits to classify the first round in parts"
 _WINDOW = "this kind of Select job is not part of the rounds; run it in RELION"
 
 
@@ -140,10 +141,10 @@ class SelectOptions(RunOptions):
     do_discard: bool = option(False, "Select on image statistics?", "Subsets", refused=_WINDOW)
     discard_label: str = option("rlnImageName", "Metadata label for images", "Subsets", refused=_WINDOW)
     discard_sigma: float = option(4.0, "Sigma-value for discarding images", "Subsets", refused=_WINDOW)
-    do_split: bool = option(False, "Split into subsets?", "Subsets", refused=_WINDOW)
-    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
+    do_split: bool = option(False, "Split into subsets?", "Subsets", is_input=_SPLITS)
+    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", is_input=_SPLITS)
     split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
-    nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
+    nr_split: int = option(-1, "OR: number of subsets", "Subsets", is_input=_SPLITS)
     do_remove_duplicates: bool = option(False, "Remove duplicates among the kept particles?", "Duplicates")
     duplicate_threshold: float = option(30.0, "Minimum inter-particle distance", "Duplicates", unit="A", minimum=0)
     image_angpix: float = option(
@@ -261,6 +262,9 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    continue_to: int = option(
+        0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
+    )
     splits: int = option(
         1, "Parts that the first round classifies apart, each chosen from by itself and joined", "Winnow",
         minimum=1, maximum=90,

@@ -118,8 +118,23 @@ class Plan:
         """Return the particles a block classifies."""
         return f"{block.job('Extract', 8)}/particles.star" if block.name in self.boxed else self.before(block)
 
+    @property
+    def continued(self) -> list[str]:
+        """The names of blocks whose classification goes on in a second job if it has not converged."""
+        return [block.name for block in self.blocks if self.is_continued(block)]
+
+    def is_continued(self, block: Block) -> bool:
+        """Return whether a block has such a second job."""
+        return bool(block.round.own.continue_to) and not self.is_given(block)
+
     def last_iteration(self, block: Block, name: str) -> str:
         """Return a file of the last iteration of a block's classification, called for example "model.star"."""
+        if self.is_continued(block):
+            return f"{block.job('Class2D', 4)}/run_it{block.round.own.continue_to:03d}_{name}"
+        return self.first_classification(block, name)
+
+    def first_classification(self, block: Block, name: str) -> str:
+        """Return a file of the last iteration before a block's classification may be continued."""
         if self.given and self.is_given(block):
             return self.given.file(name)
         return f"{block.job('Class2D', 1)}/run_it{block.round.class2d.n_iterations:03d}_{name}"
@@ -192,6 +207,7 @@ class Plan:
         jobs += [f"Extract/job{name}8" for name in self.boxed]
         jobs += ["Extract/job009"] if self.config.own.reextract else []
         jobs += [f"Class2D/job{name}1" for name in self.classified]
+        jobs += [f"Class2D/job{name}4" for name in self.continued]
         for block in self.blocks:
             jobs.append(block.job("Select", 2))
             jobs += [block.job("Select", 3)] if block.round.regroup else []

@@ -120,10 +120,9 @@ def test_both_algorithms_are_an_error():
         ({"input": {"particle": "a.star"}}, "input: unknown key 'particle'. Did you mean 'particles'?"),
         ({"input": {"particles": "a.star", "demo": {}}}, "input: exactly one of"),
         ({"input": {"particles": [3]}}, "input.particles: expected the path of a STAR file"),
-        (
-            {"input": {"particles": ["a.star", "b.star"]}},
-            "input.particles: 2 files given, expected one. Join them first",
-        ),
+        ({"input": {"particles": ["a.star", "b.star", "a.star"]}}, "input.particles: a.star is named more than once"),
+        ({"own": {"splits": 91}}, "own.splits: must be at most 90, found 91."),
+        ({"select": {"do_split": True}}, "the workflow fills this in; say own.splits"),
         ({"input": {"micrographs": "m.star"}}, "input.coordinates: missing. Say where the particles are"),
         ({"input": {"micrographs": "m.star", "coordinates": 3}}, "input.coordinates: expected the path of a file"),
         ({"input": {"particles": "a.star", "coordinates": "c"}}, "input.coordinates: only with input.micrographs"),
