@@ -11,10 +11,7 @@ include: "rules/common.smk"
 rule all:
     input:
         PAGE,
-        CLEAN,
-        [REEXTRACTED] if CONFIG.own.reextract else [],
-        [MAPPED] if CONFIG.own.map_to else [],
-        list(PLAN.exported.values()),
+        PLAN.ends,
 
 
 if CONFIG.demo:
@@ -62,6 +59,7 @@ if PLAN.exported:
 
 onstart:
     put_project_right()
+    withdraw_alias()
 
 
 onerror:

@@ -20,10 +20,11 @@ from winnow2d.errors import ConfigError, JobError, StarError
 from winnow2d.extraction.asked import SIMULATED
 from winnow2d.formats.cells import number_of
 from winnow2d.formats.given_job import given_job
+from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import PROJECT_WIDE, Class2DOptions
+from winnow2d.options import OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -41,6 +42,10 @@ except StarError as error:
     raise WorkflowError("The config cannot be used:", *problems) from None
 
 PLAN = Plan(CONFIG, GIVEN)
+# What a person said of classes: a declared input where it is there, so that a round that waits is none of the targets.
+PLAN = dataclasses.replace(
+    PLAN, overridden=frozenset(block.name for block in PLAN.blocks if Path(path_of(block.name)).is_file())
+)
 JOBS = PLAN.jobs
 NONE = "(?!)"
 
@@ -53,7 +58,8 @@ except JobError as error:
 
 try:
     runner.check_named(PLAN.named_files)
-except JobError as error:
+    check_overrides(PLAN.given_overrides)
+except (ConfigError, JobError) as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
@@ -183,8 +189,27 @@ def diameter_of_round(wildcards):
 
 
 def selection_own(wildcards):
-    """Return the options of ours a choice of classes needs: where to look for the stacks of a classification given."""
-    return {"stacks_root": CONFIG.own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {}
+    """Return the options of ours a choice of classes needs; those at their default change nothing by being there."""
+    own, default = round_of(wildcards).own, OwnOptions()
+    said = {name: getattr(own, name) for name in OF_SELECTION if getattr(own, name) != getattr(default, name)}
+    return said | ({"stacks_root": own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {})
+
+
+def said_by_hand(wildcards):
+    """Return the file with what a person said of a block's classes, where there is one."""
+    return PLAN.overrides(block_of(wildcards))
+
+
+def selection_file(wildcards):
+    """Return the file of RELION's display that chooses a block's classes, where the config names one."""
+    return PLAN.selection_file(block_of(wildcards))
+
+
+def checksum_by_hand(wildcards):
+    """Return the checksum of what a person said of a block's classes; its time may be that of a copy."""
+    paths = [Path(path) for path in (*said_by_hand(wildcards), *selection_file(wildcards))]
+    content = b"".join(path.read_bytes() for path in paths if path.is_file())
+    return hashlib.sha256(content).hexdigest() if content else ""
 
 
 def select_options(wildcards):
@@ -208,6 +233,7 @@ def own_options(wildcards):
     item = round_of(wildcards)
     unread = {
         *PROJECT_WIDE,
+        *OF_SELECTION,
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations
@@ -233,10 +259,31 @@ def put_project_right():
 
 
 def tell_where_the_report_is():
-    """Print the one line a user looks for when everything is done."""
+    """Print the one line a user looks for when everything is done, or what to do for the rest to be done."""
     page = Path(PAGE).resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
+    tell_of_waiting()
+
+
+def tell_of_waiting():
+    """Say of each round that a person has yet to choose from what is to be done."""
+    for block in PLAN.undecided:
+        print(
+            f"Round {block.name} waits for a choice of classes by hand (select: {{do_class_ranker: No}}). Look at the "
+            f"report, write the classes to keep into {Path(path_of(block.name)).resolve()}, e.g.\n"
+            f"  round: {int(block.name)}\n  by: your name\n  keep: [1, 2]\n"
+            "or say own: {selected_classes: ...} in the entry of that round; then start again with the same command: "
+            "the run goes on from here.",
+            file=sys.stderr,
+        )
+
+
+def withdraw_alias():
+    """Remove the alias of the final particles while a round before them is yet to be chosen from."""
+    if PLAN.undecided and Path(CLEAN).is_symlink():
+        Path(CLEAN).unlink()
+        print(f"{CLEAN} was that of an earlier choice and is removed until all classes are chosen.", file=sys.stderr)
 
 
 def tell_of_other_versions():
@@ -258,3 +305,5 @@ def tell_of_other_versions():
 
 
 tell_of_other_versions()
+if workflow.is_main_process and all(Path(PLAN.class_ledger(block)).is_file() for block in PLAN.undecided):
+    tell_of_waiting()  # where nothing is left to be done Snakemake asks no handler

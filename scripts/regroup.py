@@ -4,6 +4,7 @@ import logging
 
 from winnow2d import runner
 from winnow2d.formats.form_versions import files_of_fn_model
+from winnow2d.formats.jobs import JobFile
 from winnow2d.formats.particles import read_particle_table, write_particle_table
 from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
 from winnow2d.options import SelectOptions
@@ -16,9 +17,9 @@ def inputs_of(options: SelectOptions) -> dict[str, str]:
     return files | {"particles": options.fn_data or files["data"]}
 
 
-def misfit(options: SelectOptions) -> str:
+def misfit(form: JobFile) -> str:
     """Return why a form of RELION's Select job does not ask for regrouping; empty if it does."""
-    if options.do_regroup and options.fn_model:
+    if form.options.do_regroup and form.options.fn_model:
         return ""
     return "regrouping needs do_regroup: Yes, and as fn_model the classification whose groups have an intensity"
 

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from winnow2d.formats.cells import number_or
 from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
 from winnow2d.formats.jobs import is_ours, read_job_star
 from winnow2d.formats.ledger import read_ledger
+from winnow2d.formats.overrides import path_of
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star
 from winnow2d.records import Iteration
@@ -22,6 +24,7 @@ from winnow2d.report.page import Project, render_page
 from winnow2d.report.tables import RoundRecord, TruthScore, truth_score
 
 SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
+PROPOSAL = "proposal.tsv"
 UNKNOWN = "not known"
 GENERAL = "model_general"
 logger = logging.getLogger("winnow2d")
@@ -85,33 +88,54 @@ def algorithm_of(general: pd.DataFrame) -> str:
     return "stochastic gradient descent" if is_descent else "EM"
 
 
-def read_rounds(inputs: object) -> list[RoundRecord]:
+def read_rounds(inputs: Any) -> list[RoundRecord]:
     """Return every round from the files the rule names, in order."""
-    names = ("model", "optimiser", "classes", "kept", "class_ledgers", "particle_ledgers")
+    names = ("model", "optimiser", "classes", "class_ledgers")
     lists = [[Path(path) for path in _listed(getattr(inputs, name))] for name in names]
+    decided = iter(zip(_listed(inputs.kept), _listed(inputs.particle_ledgers), strict=True))
     records = []
-    for number, (model, optimiser, classes, kept, class_path, particle_path) in enumerate(
-        zip(*lists, strict=True), start=1
-    ):
-        iteration = read_iteration(optimiser)
+    for number, (model, optimiser, classes, class_path) in enumerate(zip(*lists, strict=True), start=1):
+        iteration, class_ledger = read_iteration(optimiser), read_ledger(class_path)
+        is_pending = class_path.name == PROPOSAL
+        kept, particle_path = ("", "") if is_pending else next(decided)
+        particle_ledger = as_proposed(iteration, class_ledger) if is_pending else read_ledger(particle_path)
         history, (previous, previous_averages) = read_history(model), averages_before(classes)
         records.append(
             RoundRecord(
                 number=number,
                 classification=optimiser.parent.as_posix(),
-                selected=kept.as_posix(),
-                n_selected=len(read_star(kept)["particles"]),
+                selected=str(kept),
+                n_selected=int(particle_ledger["kept"].sum()) if is_pending else len(read_star(kept)["particles"]),
                 iteration=iteration,
                 averages=read_stack(classes),
-                class_ledger=read_ledger(class_path),
-                particle_ledger=read_ledger(particle_path),
+                class_ledger=class_ledger,
+                particle_ledger=particle_ledger,
                 history=history,
                 previous_number=previous,
                 previous_averages=previous_averages,
                 facts=round_facts(optimiser, iteration, history),
+                is_pending=is_pending,
             )
         )
     return records
+
+
+def as_proposed(iteration: Iteration, proposal: pd.DataFrame) -> pd.DataFrame:
+    """Return a ledger of particles as it would be if a round's proposal were followed."""
+    index = iteration.particles.class_index
+    kept = np.append(proposal["kept"].to_numpy(dtype=bool), False)[index]
+    return pd.DataFrame({"class": index + 1, "kept": kept})
+
+
+def notices(rounds: Sequence[RoundRecord], class_ledgers: Sequence[Path]) -> list[str]:
+    """Return what is to be said above all else: which rounds wait for a choice by hand, and how to make it."""
+    return [
+        f"Round {record.number} waits for a choice of classes by hand. What is marked as kept is only what the rules "
+        f"propose. Write the classes to keep into {path_of(path.parent.name.rpartition('_')[2])} and start the run "
+        "again: it goes on from there."
+        for record, path in zip(rounds, class_ledgers, strict=True)
+        if record.is_pending
+    ]
 
 
 def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
@@ -125,8 +149,8 @@ def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], i
         facts |= {"Box": f"{optics.box_px} px", "Pixel size": f"{optics.pixel_size_ang:g} Å"}
     source = "simulated particles (demo)" if is_demo else ", ".join(map(entered_from, extracted))
     final = rounds[-1].selected if rounds else extracted[-1].as_posix()
-    name = Path.cwd().name or "project"
-    return Project(name, source, sum(map(len, particles)), facts, f"Select/clean/particles.star ({final})")
+    told = f"Select/clean/particles.star ({final})" if final else "none yet: a round waits for a choice by hand"
+    return Project(Path.cwd().name or "project", source, sum(map(len, particles)), facts, told)
 
 
 def entered_from(extracted: Path) -> str:
@@ -139,20 +163,21 @@ def entered_from(extracted: Path) -> str:
 
 
 def read_truth(paths: Sequence[Path], rounds: Sequence[RoundRecord]) -> TruthScore | None:
-    """Return the agreement with the truth; None for real particles."""
-    if not paths:
+    """Return the agreement with the truth; None for real particles, and before any choice."""
+    if not paths or not rounds:
         return None
     truth, *renamed = [read_star(path)["truth"] for path in paths]
     return truth_score(truth, [record.particle_ledger for record in rounds], renamed)
 
 
-def write_page(inputs: object, page: Path) -> None:
+def write_page(inputs: Any, page: Path) -> None:
     """Write the page of all rounds."""
     rounds = read_rounds(inputs)
     truth_files = [Path(path) for path in _listed(getattr(inputs, "truth", []))]
-    entered = [Path(path) for path in _listed(getattr(inputs, "extracted"))]  # noqa: B009
-    project = describe_project(entered, rounds, bool(truth_files))
-    text = render_page(project, rounds, read_truth(truth_files, rounds))
+    project = describe_project([Path(path) for path in _listed(inputs.extracted)], rounds, bool(truth_files))
+    chosen = [record for record in rounds if not record.is_pending]
+    said = notices(rounds, [Path(path) for path in _listed(inputs.class_ledgers)])
+    text = render_page(project, rounds, read_truth(truth_files, chosen), said)
     aside = page.with_name(page.name + ".tmp")
     aside.write_text(text, encoding="utf-8", newline="\n")
     aside.replace(page)

@@ -6,14 +6,15 @@ import numpy as np
 
 from winnow2d import runner
 from winnow2d.errors import ConfigError
+from winnow2d.formats.jobs import JobFile
 from winnow2d.formats.particles import read_particle_table, write_particle_table
 from winnow2d.formats.selection_star import micrograph_names, rows_of
 from winnow2d.intake.splits import part_of_each
-from winnow2d.options import SelectOptions
 
 
-def misfit(options: SelectOptions) -> str:
+def misfit(form: JobFile) -> str:
     """Return why a form of RELION's Select job does not ask for a split; empty if it does."""
+    options = form.options
     if options.do_split and options.nr_split > 1 and options.fn_data:
         return ""
     return "a split needs a particles STAR file as fn_data, do_split: Yes, and as nr_split the number of subsets"

@@ -21,7 +21,7 @@ from winnow2d.errors import ConfigError
 from winnow2d.extraction.asked import MicrographInput, faults_of_extraction, micrograph_input
 from winnow2d.intake.parts import faults_of_parts
 from winnow2d.intake.rounds import given_classification, misfits, planned
-from winnow2d.option_values import fault_of, typed_value
+from winnow2d.option_values import fault_of, listed_classes, typed_value
 from winnow2d.options import (
     PRESETS,
     PROJECT_WIDE,
@@ -31,6 +31,7 @@ from winnow2d.options import (
     OwnOptions,
     SelectOptions,
 )
+from winnow2d.selection.rules import faults_of_rules
 
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
@@ -48,6 +49,11 @@ class Round:
     class2d: Class2DOptions
     select: SelectOptions
     own: OwnOptions
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person chooses the classes."""
+        return not self.select.do_class_ranker
 
     @property
     def selection(self) -> SelectOptions:
@@ -122,6 +128,8 @@ def check_config(raw: Any) -> Config:
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
     if demo:
         check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
+    if base["own"].get("selected_classes") and len(rounds) > 1:
+        check.problem("own.selected_classes: are those of one round; say it under own in the entry of that round.")
     own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
     n_parts = max(1, len(particles)) * own.splits
@@ -239,9 +247,8 @@ class _Check:
                 f"{place}: own.continue_to: {further} counts all iterations, also the {total} before; give more."
             )
         self._algorithm(place, difference, result.class2d)
-        if not result.select.do_class_ranker:
-            prefix = _prefix(place, difference, "select", ("do_class_ranker",))
-            self.problem(f"{prefix}select.do_class_ranker: No is not supported yet; choosing by hand needs RELION.")
+        for fault in faults_of_rules(result.select, result.own):
+            self.problem(f"{place}: {fault}.")
         return result
 
     def _algorithm(self, place: str, difference: Mapping[str, Any], class2d: Class2DOptions) -> None:
@@ -261,6 +268,7 @@ def _prefix(place: str, difference: Mapping[str, Any], section: str, keys: tuple
 def _value(given: Any, item: dataclasses.Field) -> Any:
     """Return the value in the type of the option; ValueError says what is wrong with it."""
     facts = item.metadata
+    given = listed_classes(given) if facts["is_class_list"] else given
     value = typed_value(given, type(item.default))
     if facts["is_input"] and value != item.default:
         instead = facts["is_input"] if isinstance(facts["is_input"], str) else "name the particles under input"

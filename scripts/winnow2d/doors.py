@@ -42,7 +42,7 @@ class JobSpec:
     option_lists : name of an input that is a list -> option variables that name its first files
     inputs_of : options -> further inputs, by name: what follows from the files that a form names
     required_inputs : names of inputs without which a job.star is another script's
-    misfit : options -> why a form is for another script, if it is: forms of one type ask for different work
+    misfit : job.star -> why it is for another script, if it is: forms of one type ask for different work
     planned_outputs : options -> name of an output -> file in the job's directory: what a job.star asks for.
         With it also one that RELION's window wrote can be run.
     is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
@@ -58,7 +58,7 @@ class JobSpec:
     option_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inputs_of: Callable[[Any], dict[str, str]] | None = None
     required_inputs: tuple[str, ...] = ()
-    misfit: Callable[[Any], str] | None = None
+    misfit: Callable[[JobFile], str] | None = None
     planned_outputs: Callable[[Any], dict[str, str | list[str]]] | None = None
     is_relion_job: bool = True
     directory: str = ""
@@ -109,7 +109,7 @@ def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
             f"{request.directory}/job.star names no input {', '.join(missing)}, so {script.name} is not the script "
             f"that runs it; {request.directory}/note.txt has the command that did"
         )
-    if spec.misfit and (why := spec.misfit(request.job.options)):
+    if spec.misfit and (why := spec.misfit(request.job)):
         raise JobError(f"{request.directory}/job.star: {why}")
     return request
 

@@ -6,57 +6,16 @@ A field's name is RELION's job option variable and its value means what RELION's
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
-
-def option(
-    default: Any,
-    label: str,
-    tab: str,
-    *,
-    unit: str = "",
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-    refused: str = "",
-    unused: str = "",
-    relion_default: Any = None,
-    is_input: bool | str = False,
-) -> Any:
-    """Return a dataclass field that carries what a reader must know of an option.
-
-    `refused` is the reason any other value than RELION's default is refused; `unused` the reason why any value
-    is taken and changes nothing; `relion_default` is set where our default differs from RELION's; `is_input`
-    marks what the workflow fills in, not the user; a text says what the user says instead.
-    """
-    facts: dict[str, Any] = dict(label=label, tab=tab, unit=unit, minimum=minimum, maximum=maximum)
-    facts |= dict(choices=choices, refused=refused, unused=unused, is_input=is_input)
-    facts["relion_default"] = default if relion_default is None else relion_default
-    return dataclasses.field(default=default, metadata=facts)
-
+from winnow2d.option_fields import RunOptions, option
 
 _IO = "Winnow streams its images by itself"
 _PROFILE = "threads and processes belong to the profile, e.g. --set-threads class2d=8"
-_QUEUE = "queues belong to the profile (snakemake --profile)"
-_ONLY_QUEUE = "only with do_queue"
 _ONLY_HELIX = "only with do_helix"
 _HELIX = "helical segments are not supported"
 _SPLITS = "say own.splits to classify the first round in parts"
 _WINDOW = "this kind of Select job is not part of the rounds; run it in RELION"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Fields every RELION job window has."""
-
-    do_queue: bool = option(False, "Submit to queue?", "Running", refused=_QUEUE)
-    queuename: str = option("openmpi", "Queue name", "Running", unused=_ONLY_QUEUE)
-    qsub: str = option("sbatch", "Queue submit command", "Running", unused=_ONLY_QUEUE)
-    qsubscript: str = option("", "Standard submission script", "Running", unused=_ONLY_QUEUE)
-    min_dedicated: int = option(1, "Minimum dedicated cores per node", "Running", unused=_ONLY_QUEUE)
-    other_args: str = option("", "Additional arguments", "Running", refused="Winnow has no hidden arguments")
 
 
 @dataclass(frozen=True)
@@ -250,6 +209,28 @@ class OwnOptions:
     resolution: float = option(
         0.0, "Resolution auto_box must allow (0 = what 64 to 128 px allow)", "Winnow", unit="A", minimum=0
     )
+    relative_threshold: float = option(
+        0.0, "Keep classes of at least this part of the best score, in place of rank_threshold (0 = off)", "Winnow",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    quantile_threshold: float = option(
+        0.0, "Keep the best classes that hold this share of the particles, in place of rank_threshold (0 = off)",
+        "Winnow", minimum=0, maximum=1,
+    )  # fmt: skip
+    selected_classes: str = option(
+        "", "The choice of a round with do_class_ranker: No: 1,3,5-9, a list, or RELION's backup_selection.star",
+        "Winnow", is_class_list=True,
+    )  # fmt: skip
+    guard: str = option(
+        "keep", "Where nearly nothing would be kept: keep the best of the other classes, or only warn", "Winnow",
+        choices=("keep", "warn"),
+    )  # fmt: skip
+    least_kept: float = option(
+        0.1, "Share of the particles below which a choice keeps nearly nothing", "Winnow", minimum=0, maximum=1
+    )
+    most_kept: float = option(
+        0.98, "Share of the particles above which a choice keeps nearly everything", "Winnow", minimum=0, maximum=1
+    )
     reextract: bool = option(False, "Extract the kept particles again in the end, whole and re-centred?", "Winnow")
     reextract_micrographs: str = option("", "Micrographs STAR file for reextract, where input names none", "Winnow")
     reextract_size: int = option(
@@ -279,6 +260,11 @@ class OwnOptions:
 PROJECT_WIDE = (
     "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
     "reextract", "reextract_micrographs", "reextract_size", "splits",
+)  # fmt: skip
+
+# Own options that only a choice of classes reads: they change no classification.
+OF_SELECTION = (
+    "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
 )  # fmt: skip
 
 # What a preset puts in the place of a default.

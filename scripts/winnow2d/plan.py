@@ -15,6 +15,7 @@ from winnow2d.config import Config, Round
 from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
 from winnow2d.formats.coordinates import is_pattern
 from winnow2d.formats.given_job import GivenJob
+from winnow2d.formats.overrides import path_of
 
 CLEAN = "Select/clean"
 PAGE = "report/index.html"
@@ -47,12 +48,72 @@ class Plan:
 
     config: Config
     given: GivenJob | None = None  # stands in the place of the first round's classification
+    overridden: frozenset[str] = frozenset()  # names of blocks of which a person has said something
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block, in the order of the rounds."""
         first, *later = self.config.rounds
         return (*(Block(first, part) for part in range(self.n_parts)), *(Block(item) for item in later))
+
+    @cached_property
+    def undecided(self) -> tuple[Block, ...]:
+        """The blocks at which the run stops: to be chosen from by hand, by somebody who has not said anything yet.
+
+        They are all of one round. Nothing of the rounds after it can be made before.
+        """
+        waiting = [block for block in self.blocks if block.round.is_by_hand and not self._is_decided(block)]
+        return tuple(block for block in waiting if block.round.number == waiting[0].round.number)
+
+    def _is_decided(self, block: Block) -> bool:
+        return bool(block.round.own.selected_classes) or block.name in self.overridden
+
+    @cached_property
+    def decided(self) -> tuple[Block, ...]:
+        """The blocks whose particles can be selected, in their order."""
+        if not self.undecided:
+            return self.blocks
+        last = self.undecided[0].round.number
+        return tuple(block for block in self.blocks if block.round.number <= last and block not in self.undecided)
+
+    @property
+    def shown(self) -> tuple[Block, ...]:
+        """The blocks that the page shows: those that are classified in this run."""
+        return tuple(block for block in self.blocks if block in self.decided or block in self.undecided)
+
+    def class_ledger(self, block: Block) -> str:
+        """Return what is said of the classes of a block: the decisions, or the proposal where they are to be made."""
+        return f"report/round_{block.name}/{'proposal' if block in self.undecided else 'classes'}.tsv"
+
+    @property
+    def ends(self) -> list[str]:
+        """What the run makes in the end, the page and single jobs apart; nothing before every choice is made."""
+        if self.undecided:
+            return []
+        own = self.config.own
+        ends = [CLEAN, *([REEXTRACTED] if own.reextract else []), *([MAPPED] if own.map_to else [])]
+        return [*ends, *self.exported.values()]
+
+    @property
+    def given_overrides(self) -> list[tuple[str, bool, int | None]]:
+        """The overrides files, each with whether its round chooses by itself and its number of classes, if known."""
+        return [
+            (path, not block.round.is_by_hand or bool(block.round.own.selected_classes), self._n_classes(block))
+            for block in self.blocks
+            for path in self.overrides(block)
+        ]
+
+    def _n_classes(self, block: Block) -> int | None:
+        return None if self.is_given(block) or block.round.class2d.fn_cont else block.round.class2d.nr_classes
+
+    def overrides(self, block: Block) -> list[str]:
+        """Return the file in which a person said something of a block's classes, where there is one."""
+        return [path_of(block.name)] if block.name in self.overridden else []
+
+    def selection_file(self, block: Block) -> list[str]:
+        """Return the file of RELION's display that chooses a block's classes, where the config names one."""
+        named = block.round.own.selected_classes
+        return [named] if named.endswith(".star") else []
 
     @property
     def n_sources(self) -> int:
@@ -140,8 +201,8 @@ class Plan:
         return f"{block.job('Class2D', 1)}/run_it{block.round.class2d.n_iterations:03d}_{name}"
 
     def of_all_blocks(self, name: str) -> list[str]:
-        """Return that file of every block."""
-        return [self.last_iteration(block, name) for block in self.blocks]
+        """Return that file of every block that the page shows."""
+        return [self.last_iteration(block, name) for block in self.shown]
 
     def selected(self, block: Block) -> str:
         """Return the particles a block ends with."""
@@ -223,6 +284,8 @@ class Plan:
         if config.micrographs and not config.micrographs.demo:
             named.append(("input.micrographs", config.micrographs.micrographs, "Extract/job001"))
             named += [("input.coordinates", path, "Extract/job001") for path in self.coordinates]
+        for block in self.blocks:
+            named += [("own.selected_classes", path, block.job("Select", 2)) for path in self.selection_file(block)]
         if config.own.map_to and config.own.map_to.rpartition("/")[0] not in self.jobs:
             named.append(("own.map_to", config.own.map_to, "Select/job008"))
         return named

@@ -106,7 +106,17 @@ def test_both_algorithms_are_an_error():
         ({"class2d": {"do_em": True, "fn_img": "a.star"}}, "class2d.fn_img: the workflow fills this in"),
         ({"extract": {"do_rescale": True}}, "extract.do_rescale: nothing is cut from particles that are ready"),
         ({"own": {"device": "gpus"}}, "expected one of auto, cpu, gpu, found 'gpus'. Did you mean 'gpu'?"),
-        ({"select": {"do_class_ranker": False}}, "select.do_class_ranker: No is not supported yet"),
+        ({"own": {"selected_classes": [1, 3]}}, "round 1: own.selected_classes: is a choice by hand, but select"),
+        ({"own": {"selected_classes": "1,9-3"}}, "cannot be used: expected a range that goes up, found '9-3'"),
+        ({"own": {"selected_classes": [1, 0]}}, "expected class numbers from 1 on, e.g. 1,3,5-9, found '0'"),
+        (
+            {"own": {"selected_classes": 2}, "select": {"do_class_ranker": False}, "rounds": [{}, {}]},
+            "own.selected_classes: are those of one round",
+        ),
+        (
+            {"own": {"relative_threshold": 0.5, "quantile_threshold": 0.5}},
+            "own: relative_threshold and quantile_threshold are both on",
+        ),
         ({"select": 3}, "select: expected keys with values, found 3."),
         ({"rounds": []}, "rounds: expected a list with one entry per round"),
         ({"rounds": [3]}, "round 1: expected sections"),

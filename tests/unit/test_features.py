@@ -69,7 +69,7 @@ def test_a_lighter_species_scores_below_the_particle():
     iteration = cases.make_iteration(pictures=pictures, counts=(60, 45, 20), spectra=cases.SPECTRA[:1] * 3)
     features = features_of(iteration)
     np.testing.assert_allclose(features["relative_mass"], [0, 0, np.log(0.5)], atol=1e-6)
-    scores = score_classes(features)
+    scores = score_classes(features).score
     assert scores[2] < scores[0] - 0.3
 
 
@@ -99,17 +99,17 @@ def test_an_empty_picture_and_an_empty_class_have_finite_features_and_score_0():
     iteration.model.data_vs_prior[2, 0] = np.inf
     features = features_of(iteration)
     assert np.isfinite(features.to_numpy(dtype=float)).all()
-    assert score_classes(features)[1] == 0
+    assert score_classes(features).score[1] == 0
 
 
 def test_a_job_in_which_nothing_was_classified_has_scores():
     iteration = cases.make_iteration()
     iteration.particles.class_index[:] = -1
-    assert score_classes(features_of(iteration)).tolist() == [0, 0, 0, 0]
+    assert score_classes(features_of(iteration)).score.tolist() == [0, 0, 0, 0]
 
 
 def test_a_particle_scores_well_and_edges_and_noise_do_not():
-    scores = score_classes(features_of(cases.make_iteration()))
+    scores = score_classes(features_of(cases.make_iteration())).score
     assert (scores[:2] > 0.6).all()
     assert (scores[2:] < 0.2).all()
 
@@ -118,27 +118,28 @@ def test_a_particle_scores_well_and_edges_and_noise_do_not():
 @settings(max_examples=10)
 def test_permuted_classes_give_permuted_scores(order):
     iteration = cases.make_iteration()
-    plain, mixed = score_classes(features_of(iteration)), score_classes(features_of(cases.permuted(iteration, order)))
+    plain = score_classes(features_of(iteration)).score
+    mixed = score_classes(features_of(cases.permuted(iteration, order))).score
     np.testing.assert_allclose(mixed, plain[list(order)], atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 7.0])
 def test_brightness_of_the_job_does_not_matter(factor):
     iteration = cases.make_iteration()
-    bright = score_classes(features_of(cases.brightened(iteration, factor)))
-    np.testing.assert_allclose(bright, score_classes(features_of(iteration)), atol=1e-6)
+    bright = score_classes(features_of(cases.brightened(iteration, factor))).score
+    np.testing.assert_allclose(bright, score_classes(features_of(iteration)).score, atol=1e-6)
 
 
 @pytest.mark.parametrize("box_px", [48, 96, 128])
 def test_box_and_pixel_size_do_not_matter(box_px):
-    expected = score_classes(features_of(cases.make_iteration()))
-    found = score_classes(features_of(cases.make_iteration(box_px=box_px)))
+    expected = score_classes(features_of(cases.make_iteration())).score
+    found = score_classes(features_of(cases.make_iteration(box_px=box_px))).score
     np.testing.assert_allclose(found, expected, atol=0.06)
 
 
 def test_the_number_of_particles_does_not_matter():
-    expected = score_classes(features_of(cases.make_iteration()))
-    np.testing.assert_allclose(score_classes(features_of(cases.make_iteration(copies=7))), expected, atol=1e-6)
+    expected = score_classes(features_of(cases.make_iteration())).score
+    np.testing.assert_allclose(score_classes(features_of(cases.make_iteration(copies=7))).score, expected, atol=1e-6)
 
 
 def test_accuracies_that_were_never_estimated_are_999():
@@ -157,7 +158,8 @@ def test_weighted_quantile_counts_weights_not_values():
 def test_each_term_moves_the_score_in_its_direction():
     base = {term.feature: [(term.low + term.high) / 2] for term in TERMS} | {"n_particles": [5]}
     for term in TERMS:
-        low, high = (score_classes(pd.DataFrame(base | {term.feature: [value]}))[0] for value in (term.low, term.high))
+        tables = [pd.DataFrame(base | {term.feature: [value]}) for value in (term.low, term.high)]
+        low, high = (score_classes(table).score[0] for table in tables)
         assert (high - low) * term.weight > 0
 
 
@@ -168,7 +170,7 @@ def test_a_doubtful_class_gains_where_nearly_all_others_are_good_and_never_loses
 
     def score_of_the_doubtful(n_good, n_bad):
         rows = [doubtful | {"n_particles": 5}, good | {"n_particles": n_good}, bad | {"n_particles": n_bad}]
-        return score_classes(pd.DataFrame(rows))[0]
+        return score_classes(pd.DataFrame(rows)).score[0]
 
     as_picked, mostly_junk, second_round = (score_of_the_doubtful(*counts) for counts in ((70, 30), (20, 80), (98, 2)))
     assert second_round > as_picked + 0.1

@@ -35,7 +35,7 @@ def finished(project, repository):
     count = np.bincount(index, minlength=K)
     features = pd.DataFrame({"n_particles": count, "share": count / count.sum(), "resolution_ang": 56.64})
     scores = np.linspace(0.9, 0.1, K)
-    write_class_ledger("report/round_01/classes.tsv", ["1@x"] * K, scores, 0.35, kept, rules, features)
+    write_class_ledger("report/round_01/classes.tsv", ["1@x"] * K, scores, scores, 0.35, kept, rules, features)
     names = particles["rlnImageName"].tolist()
     write_particle_ledger("report/round_01/particles.tsv", names, index, np.ones(len(index)), kept, rules)
     return SimpleNamespace(

@@ -24,9 +24,9 @@ def run(project, repository):
     """Return a function that runs a script of ours in the project as its job.star says."""
     shutil.copytree(repository / "tests/golden/relion5/Class2D", project / "Class2D", dirs_exist_ok=True)
 
-    def run_script(script, directory, label, options, inputs, outputs, params=None):
+    def run_script(script, directory, label, options, inputs, outputs, params=None, own=None):
         job = JobFile(
-            label=label, type_number=7, options=options, own=OwnOptions(), inputs=inputs, outputs=outputs,
+            label=label, type_number=7, options=options, own=own or OwnOptions(), inputs=inputs, outputs=outputs,
             params=params or {},
         )  # fmt: skip
         (project / directory).mkdir(parents=True, exist_ok=True)
@@ -42,14 +42,14 @@ def run(project, repository):
 
 @pytest.fixture
 def select(run):
-    def run_select(**options):
+    def run_select(own=None, **options):
         names = ("particles", "class_averages", "backup_selection")
         outputs = {name: f"Select/job012/{name}.star" for name in names}
         outputs["class_ledger"] = "report/round_01/classes.tsv"
         outputs["particle_ledger"] = "report/round_01/particles.tsv"
         return run(
             "select_classes.py", "Select/job012", "relion.select.class2dauto", SelectOptions(**options),
-            CLASSIFIED, outputs, {"particle_diameter": 190.0},
+            CLASSIFIED, outputs, {"particle_diameter": 190.0}, OwnOptions(**(own or {})),
         )  # fmt: skip
 
     return run_select
@@ -102,8 +102,18 @@ def test_a_class_that_the_model_has_not_is_told_by_its_row(project, select):
     assert told in (project / "Select/job012/run.err").read_text()
 
 
-def test_nothing_kept_is_an_error_that_leaves_the_ledger(project, select):
+def test_where_nothing_would_be_kept_the_guard_keeps_the_best_and_says_so(project, select):
     done = select(rank_threshold=1.0)
+    assert done.returncode == 0, done.stderr
+    ledger = read_ledger(project / "report/round_01/classes.tsv")
+    assert ledger["kept"].any()
+    assert ledger["rule"][ledger["kept"]].str.startswith("added by the guard (own.least_kept 0.1) (score ").all()
+    said = (project / "Select/job012/run.out").read_text()
+    assert "WARNING: Only 0 of 400 particles (0.0%) are kept by rank_threshold 1, fewer than own.least_kept" in said
+
+
+def test_nothing_kept_without_the_guard_is_an_error_that_leaves_the_ledger(project, select):
+    done = select(rank_threshold=1.0, own={"guard": "warn"})
     assert done.returncode == 1
     assert "no class reaches rank_threshold 1: the best score is" in (project / "Select/job012/run.err").read_text()
     assert not (project / "Select/job012/particles.star").exists()
@@ -114,7 +124,7 @@ def test_nothing_of_an_earlier_selection_outlives_a_changed_one(project, select)
     assert select().returncode == 0
     left = {path.name for path in (project / "Select/job012").glob("*.*")}
     assert {"particles.star", "rank_model.star", "rank_data.star", "rank_optimiser.star"} <= left
-    assert select(rank_threshold=1.0).returncode == 1
+    assert select(rank_threshold=1.0, own={"guard": "warn"}).returncode == 1
     files = {path.name for path in (project / "Select/job012").glob("*.*")}
     made = {"particles", "class_averages", "backup_selection", "rank_model", "rank_data", "rank_optimiser"}
     assert not files & {f"{name}.star" for name in made}

@@ -176,7 +176,8 @@ def _bars(n_input: int, flow: pd.DataFrame, truth: TruthScore | None) -> list[di
     if truth is not None:
         good = [_n_good(truth), *(int(number) for number in truth.rounds["good_kept"])]
         junk = [int(truth.kinds["entered"].sum()) - good[0], *(int(number) for number in truth.rounds["junk_kept"])]
-        for bar, n_good, n_junk in zip(bars, good, junk, strict=True):
+        # a round that waits for a choice by hand has none
+        for bar, n_good, n_junk in zip(bars, good, junk, strict=False):
             bar |= {"good": n_good, "junk": n_junk, "good_width": 100 * n_good / max(n_good + n_junk, 1)}
     return bars
 

@@ -37,6 +37,7 @@ class RoundRecord:
     previous_number: int | None = None
     previous_averages: np.ndarray | None = None
     facts: dict[str, str] = field(default_factory=dict)  # options worth naming, label -> text
+    is_pending: bool = False  # a person has yet to choose: ledgers and counts are those of the proposal
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,21 @@ TERMS = (
 )
 
 
+class ClassScores(NamedTuple):
+    """What is thought of each class, (k,) float64 each, rounded to 6 decimals as files have it."""
+
+    good_share: np.ndarray  # expected share of good particles among its members
+    score: np.ndarray  # how good it is as a whole, 0 to 1: what a threshold looks at
+
+
 USUAL_GOOD_SHARE = 0.80  # of the particles in classes of fair size; doubt is not lessened below it
 FAIR_SIZE = 0.25  # of the mean size: smaller classes tell little about the set
 LENIENCE = 3.0  # added to the sum per unit of log odds beyond the usual share
 MOST_LENIENCE = 2.5  # added to the sum at most, reached where 90 % are in good classes
 
 
-def score_classes(features: pd.DataFrame) -> np.ndarray:
-    """Return a score from 0 to 1 for each class, rounded to 6 decimals as files have it.
+def score_classes(features: pd.DataFrame) -> ClassScores:
+    """Return the expected share of good particles and the score of each class.
 
     Parameters
     ----------
@@ -53,15 +60,16 @@ def score_classes(features: pd.DataFrame) -> np.ndarray:
 
     Returns
     -------
-    (k,) float64 array
-        0 for a class without particles.
+    ClassScores
+        Both 0 for a class without particles.
     """
     total = np.full(len(features), INTERCEPT)
     for term in TERMS:
         total += term.weight * features[term.feature].to_numpy(dtype=np.float64).clip(term.low, term.high)
     n_particles = features["n_particles"].to_numpy(dtype=np.float64)
     total += _lenience(total, n_particles)
-    return np.round(np.where(n_particles > 0, _logistic(total), 0.0), 6)
+    score = np.round(np.where(n_particles > 0, _logistic(total), 0.0), 6)
+    return ClassScores(score, score)
 
 
 def _lenience(total: np.ndarray, n_particles: np.ndarray) -> float:
