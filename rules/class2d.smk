@@ -21,6 +21,8 @@ rule class2d:
         posteriors="Class2D/job{round}1/run_it{iteration}_posteriors.npy",
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
+    benchmark:
+        "Class2D/job{round}1/benchmark_it{iteration}.tsv"
     wildcard_constraints:
         round="|".join(PLAN.classified) or NONE,  # the one given is none of ours
     conda:

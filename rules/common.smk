@@ -30,7 +30,9 @@ from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
     is_users = bool(config or workflow.overwrite_configfiles)
-    CONFIG = check_config(config if is_users else load_config(Path(workflow.basedir) / "config.yaml"))
+    if not is_users:
+        config.update(load_config(Path(workflow.basedir) / "config.yaml"))  # so that each job can record it
+    CONFIG = check_config(config)
 except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 

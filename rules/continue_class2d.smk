@@ -18,6 +18,8 @@ rule continue_class2d:
         classes="Class2D/job{round}4/run_it{iteration}_classes.mrcs",
     log:
         "logs/continue_class2d/job{round}4_it{iteration}.log",
+    benchmark:
+        "Class2D/job{round}4/benchmark_it{iteration}.tsv"
     wildcard_constraints:
         round="|".join(PLAN.continued) or NONE,
     conda:

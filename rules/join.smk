@@ -12,6 +12,8 @@ rule join:
         particles=JOINED,
     log:
         "logs/join/job017.log",
+    benchmark:
+        "JoinStar/job017/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -16,6 +16,8 @@ rule regroup:
         particles="Select/job{round}3/particles.star",
     log:
         "logs/regroup/job{round}3.log",
+    benchmark:
+        "Select/job{round}3/benchmark.tsv"
     wildcard_constraints:
         round="|".join(PLAN.regrouped) or NONE,
     conda:

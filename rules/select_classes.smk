@@ -27,6 +27,8 @@ rule select_classes:
         particle_ledger="report/round_{round}/particles.tsv",
     log:
         "logs/select_classes/job{round}2.log",
+    benchmark:
+        "Select/job{round}2/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -12,6 +12,8 @@ rule split:
         parts=expand("Select/job{{source}}10/particles_split{part}.star", part=range(1, PLAN.n_splits + 1)),
     log:
         "logs/split/job{source}10.log",
+    benchmark:
+        "Select/job{source}10/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

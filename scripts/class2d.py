@@ -263,6 +263,7 @@ def run_job(job: runner.Job) -> None:
     mark = state_mark(task)
     first, n_own = newest_state(job, task, mark)
     run = Classifier(stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=task.n_gpus)
+    job.record(devices=[worker.device.label for worker in run.workers])
     remove_iterations_after(job.stem("run"), n_own)  # left by another run
     if first is not None:
         origin = f" of {task.options.fn_cont}" if first is task.first else ""

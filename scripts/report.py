@@ -15,7 +15,7 @@ from winnow2d.formats import mrc
 from winnow2d.formats.cells import number_or
 from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
 from winnow2d.formats.jobs import is_ours, read_job_star
-from winnow2d.formats.ledger import read_ledger
+from winnow2d.formats.ledger import read_ledger, write_whole_ledger
 from winnow2d.formats.overrides import path_of
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star
@@ -176,6 +176,10 @@ def write_page(inputs: Any, page: Path) -> None:
     truth_files = [Path(path) for path in _listed(getattr(inputs, "truth", []))]
     project = describe_project([Path(path) for path in _listed(inputs.extracted)], rounds, bool(truth_files))
     chosen = [record for record in rounds if not record.is_pending]
+    decided = [Path(path) for path in _listed(inputs.particle_ledgers)]
+    names = [path.parent.name.removeprefix("round_") for path in decided]
+    ledgers = [record.particle_ledger for record in chosen]
+    write_whole_ledger(page.with_name("particles.tsv"), list(zip(names, ledgers, strict=True)))
     said = notices(rounds, [Path(path) for path in _listed(inputs.class_ledgers)])
     text = render_page(project, rounds, read_truth(truth_files, chosen), said)
     aside = page.with_name(page.name + ".tmp")

@@ -37,6 +37,7 @@ from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores, score_classes
 
 logger = logging.getLogger("winnow2d")
+PARTICLE_RULES = ("do_remove_duplicates", "duplicate_threshold", "image_angpix")
 SELECTED_CLASSES = "own.selected_classes"
 
 
@@ -180,6 +181,7 @@ def record_choice(
             rules=dataclasses.asdict(choice.rules),
             by_hand=hand,
             exceptions=exceptions,
+            particle_rules={name: getattr(select, name) for name in PARTICLE_RULES},
             notices=[notice.sentence for notice in choice.notices],
         ),
     )

@@ -84,6 +84,7 @@ class Request:
     script: Path
     logs: tuple[str, ...] = ()
     is_from_job_star: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)  # of the whole run, for the record
 
 
 def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
@@ -172,7 +173,8 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
         params=params,
         own_names=tuple(sorted(own)),
     )
-    return Request(directory, job, int(snakemake.threads), script, tuple(snakemake.log))
+    config = dict(getattr(snakemake, "config", {}))
+    return Request(directory, job, int(snakemake.threads), script, tuple(snakemake.log), config=config)
 
 
 def _directory_of(outputs: Mapping[str, str | list[str]], spec: JobSpec) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import REPOSITORY
 from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.star import read_star
 from workflow.snakemake_runs import DEMO, copy_project, fingerprints, finished, snakemake
@@ -93,3 +96,34 @@ def test_faults_of_overrides_are_told_before_anything_runs(tmp_path):
     assert "overrides/round_01.yaml: there is no class 5; the round has 2." in result.stdout
     assert "overrides/round_02.yaml: class 1 is in both keep and drop." in result.stdout
     assert "Traceback" not in result.stdout
+
+
+def replay(project: Path) -> tuple[int, str]:
+    script = REPOSITORY / "scripts/replay.py"
+    done = subprocess.run([sys.executable, script, project], text=True, capture_output=True, check=False)
+    assert not done.stderr
+    return done.returncode, done.stdout
+
+
+def test_the_whole_choice_is_made_again_from_its_record(chosen, tmp_path):
+    code, said = replay(chosen)
+    assert code == 0, said
+    n_kept = len(read_star(chosen / "Select/clean/particles.star")["particles"])
+    assert said.splitlines()[1:] == [
+        f"report/round_02: identical, {n_kept} particles in Select/job022/particles.star",
+        f"Select/clean: identical, {n_kept} particles in Select/job022/particles.star",
+    ]
+    whole = read_ledger(chosen / "report/particles.tsv")
+    assert (len(whole), whole["kept"].sum()) == (200, n_kept)
+    assert set(whole["dropped_in_round"][~whole["kept"]]) <= {1, 2}
+
+    project = copy_project(chosen, tmp_path / "changed")
+    ledger = project / "report/round_01/classes.tsv"
+    lines = ledger.read_text().splitlines()
+    cells = lines[2].split("\t")
+    cells[4:7] = ["0.35", "yes", cells[6].replace("not among those kept", "kept")]
+    ledger.write_text("\n".join([*lines[:2], "\t".join(cells), *lines[3:], ""]))
+    code, said = replay(project)
+    assert code == 1
+    assert said.startswith("report/round_01: differs. classes.tsv, class 2: kept is yes, chosen again it is no.")
+    assert said.count("identical") == 2

@@ -6,7 +6,7 @@ With classes.tsv and particles.tsv beside it, it holds all that is needed to cho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class ChoiceRecord:
     rules: Mapping[str, Any]  # name -> value
     by_hand: ByHand | None = None
     exceptions: tuple[ClassDecision, ...] = ()
+    particle_rules: Mapping[str, Any] = field(default_factory=dict)  # options that decide on single particles
     notices: Sequence[str] = ()
 
 
@@ -44,6 +45,7 @@ def write_choice(folder: str | Path, record: ChoiceRecord) -> None:
         "by_hand": hand
         and {"source": hand.source, "made_for": hand.made_for, "decisions": [_plain(item) for item in hand.decisions]},
         "exceptions": [_plain(item) for item in record.exceptions],
+        "particle_rules": dict(record.particle_rules),
         "notices": list(record.notices),
     }
     text = _HEADER + yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
@@ -70,6 +72,7 @@ def read_choice(folder: str | Path) -> ChoiceRecord:
             rules=dict(raw["rules"]),
             by_hand=hand and ByHand(hand["source"], _decisions(hand["decisions"]), hand["made_for"]),
             exceptions=_decisions(raw["exceptions"]),
+            particle_rules=dict(raw["particle_rules"]),
             notices=tuple(raw["notices"]),
         )
     except OSError as error:

@@ -118,6 +118,26 @@ def write_particle_ledger(
     _write(path, table)
 
 
+def write_whole_ledger(path: str | Path, rounds: Sequence[tuple[str, pd.DataFrame]]) -> None:
+    """Write one row per particle over all rounds: whether it is kept in the end, which round dropped it, and why.
+
+    Parameters
+    ----------
+    rounds : sequence of (name, particles.tsv of the round)
+        In order. A particle whose image is made anew in another box has a row under each of its names; the row of
+        the former says nothing of it after that.
+    """
+    columns = {"image_name": "", "kept": "no", "dropped_in_round": "", "reason": ""}
+    rows: dict[str, dict[str, str]] = {}
+    classes = [f"class_{name}" for name, _ in rounds]
+    for (name, ledger), column in zip(rounds, classes, strict=True):
+        for image, k, kept, why in ledger[["image_name", "class", "kept", "reason"]].itertuples(index=False):
+            row = rows.setdefault(image, {**columns, "image_name": image} | dict.fromkeys(classes, ""))
+            row |= {column: str(k), "kept": "yes" if kept else "no"}
+            row |= {"dropped_in_round": "" if kept else name, "reason": "" if kept else why}
+    _write(path, pd.DataFrame(list(rows.values()), columns=[*columns, *classes], dtype=object))
+
+
 def read_ledger(path: str | Path) -> pd.DataFrame:
     """Return a ledger as text cells, except that the columns of numbers are numbers and `kept` is bool.
 
