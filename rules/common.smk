@@ -24,7 +24,7 @@ from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
+from winnow2d.options import OF_SECOND_CHANCE, OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions, SelectOptions
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -197,6 +197,12 @@ def selection_own(wildcards):
     return said | ({"stacks_root": own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {})
 
 
+def posteriors_of_round(wildcards):
+    """Return the file with the classes of largest posterior; a classification that is given may have none."""
+    block = block_of(wildcards)
+    return [] if PLAN.is_given(block) else [PLAN.last_iteration(block, "posteriors.npy")]
+
+
 def said_by_hand(wildcards):
     """Return the file with what a person said of a block's classes, where there is one."""
     return PLAN.overrides(block_of(wildcards))
@@ -236,6 +242,7 @@ def own_options(wildcards):
     unread = {
         *PROJECT_WIDE,
         *OF_SELECTION,
+        *OF_SECOND_CHANCE,
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations
