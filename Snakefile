@@ -6,6 +6,7 @@ min_version("9.19")
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 
 
 rule all:
@@ -59,7 +60,7 @@ if PLAN.exported:
 
 
 onstart:
-    put_project_right()
+    begin()
     withdraw_alias()
 
 

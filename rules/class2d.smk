@@ -29,8 +29,10 @@ rule class2d:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=8000,
+        mem_mb=class2d_mb,
+        runtime=class2d_min,
         gpu=0,  # a profile's set-resources gives one
+        tasks_per_gpu=0,  # else older versions of the plugin for Slurm start one copy for every GPU
         # a changed resource runs nothing again: the device changes the last digits of a result, the others none
         device=lambda wildcards: round_of(wildcards).own.device,
         keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,

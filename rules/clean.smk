@@ -13,9 +13,11 @@ rule clean:
         alias=directory(CLEAN),
     log:
         "logs/clean/alias.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
         mem_mb=500,
+        runtime=10,
     script:
         "../scripts/clean_alias.py"

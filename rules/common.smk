@@ -24,7 +24,15 @@ from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import OF_SECOND_CHANCE, OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions, SelectOptions
+from winnow2d.options import (
+    OF_REGROUPING,
+    OF_SECOND_CHANCE,
+    OF_SELECTION,
+    PROJECT_WIDE,
+    Class2DOptions,
+    OwnOptions,
+    SelectOptions,
+)
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -236,6 +244,11 @@ def regroup_options(wildcards):
     return dataclasses.asdict(round_of(wildcards).regroup)
 
 
+def regroup_own(wildcards):
+    """Return the options of ours that a round's regrouping reads."""
+    return {name: getattr(round_of(wildcards).own, name) for name in OF_REGROUPING}
+
+
 def own_options(wildcards):
     """Return the options RELION has no field for, as far as they change what a round's classification writes."""
     item = round_of(wildcards)
@@ -243,6 +256,7 @@ def own_options(wildcards):
         *PROJECT_WIDE,
         *OF_SELECTION,
         *OF_SECOND_CHANCE,
+        *OF_REGROUPING,
         "auto_box",  # what it chose stands in the particles
         "resolution",
         "preset",  # by now it is in the number of iterations
@@ -265,6 +279,12 @@ def put_project_right():
         runner.mark_dead_jobs()
     except Exception as error:
         print(f"default_pipeline.star was left as it is: {error}", file=sys.stderr)
+
+
+def begin():
+    """Wait for what an earlier start has left running, then mark jobs whose process is gone."""
+    runner.wait_for_others(JOBS, lambda sentence: print(sentence, file=sys.stderr, flush=True))
+    put_project_right()
 
 
 def tell_where_the_report_is():

@@ -14,9 +14,11 @@ rule export_particles:
         **PLAN.exported,
     log:
         "logs/export_particles/particles.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     script:
         "../scripts/export_particles.py"

@@ -19,7 +19,8 @@ rule extract:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own={"stacks_root": CONFIG.own.stacks_root},

@@ -25,7 +25,8 @@ if CONFIG.micrographs.demo:
         conda:
             "../envs/cpu.yaml"
         resources:
-            mem_mb=4000,
+            mem_mb=table_mb,
+            runtime=table_min,
         params:
             demo=dataclasses.asdict(CONFIG.micrographs.demo),
         script:
@@ -49,7 +50,8 @@ rule extract_micrographs:
         "../envs/cpu.yaml"
     threads: 16  # micrographs at a time: --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
+        mem_mb=micrographs_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=extraction_own(CONFIG.rounds[0]),

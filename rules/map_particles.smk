@@ -17,10 +17,12 @@ rule map_particles:
         "logs/map_particles/job008.log",
     benchmark:
         "Select/job008/benchmark.tsv"
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options={"do_class_ranker": False, "rank_threshold": 0.5},
         own=map_options(),

@@ -21,7 +21,8 @@ rule other_box:
         "../envs/cpu.yaml"
     threads: 16  # --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
+        mem_mb=micrographs_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=lambda wildcards: extraction_own(round_of(wildcards)),
@@ -48,7 +49,8 @@ if CONFIG.own.reextract:
             "../envs/cpu.yaml"
         threads: 16  # --cores caps it, a profile's set-threads lowers it
         resources:
-            mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
+            mem_mb=micrographs_mb,
+            runtime=table_min,
         params:
             options=dataclasses.asdict(CONFIG.extract),
             own=extraction_own(CONFIG.rounds[-1]) | {"reextract_size": CONFIG.own.reextract_size, "auto_box": False},

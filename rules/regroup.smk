@@ -20,11 +20,14 @@ rule regroup:
         "Select/job{round}3/benchmark.tsv"
     wildcard_constraints:
         round="|".join(PLAN.regrouped) or NONE,
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=regroup_options,
+        own=regroup_own,
     script:
         "../scripts/regroup.py"

@@ -1,7 +1,8 @@
 # Tells all rounds in figures.
 #
 # REQUIRED INPUTS: the particles that entered, the last iteration of each round, its ledgers and its kept
-#                  particles; of a round that waits for a choice by hand the proposal; for the demo the truth.
+#                  particles; of a round that waits for a choice by hand the proposal; what a person said of classes,
+#                  where there is a file of it; for the demo the truth.
 #                  The last iteration but one is read where it is kept.
 # OUTPUTS: report/index.html, one self-contained page.
 
@@ -19,6 +20,8 @@ rule report:
         class_ledgers=[PLAN.class_ledger(block) for block in PLAN.shown],
         particle_ledgers=expand("report/round_{round}/particles.tsv", round=[block.name for block in PLAN.decided]),
         second_chances=expand("report/round_{round}/second_chance.tsv", round=PLAN.second_chances),
+        warnings=expand("report/round_{round}/warnings.tsv", round=[block.name for block in PLAN.decided]),
+        overrides=[path for block in PLAN.decided for path in PLAN.overrides(block)],
         truth=PLAN.truths,
     output:
         page=report(
@@ -29,9 +32,11 @@ rule report:
         ),
     log:
         "logs/report/page.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     script:
         "../scripts/report.py"

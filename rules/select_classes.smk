@@ -6,7 +6,8 @@
 #          overrides/round_{round}.yaml, or the backup_selection.star that own.selected_classes names.
 # OUTPUTS: Select/job{round}2/{particles,class_averages,backup_selection,rejected}.star, and the ledger of every
 #          decision in report/round_{round}/: classes.tsv and particles.tsv (beside them, not declared, choice.yaml
-#          with the rules). Of a round that waits for a choice by hand report/round_{round}/proposal.tsv alone.
+#          with the rules); warnings.tsv, what the averages say about the settings of the run. Of a round that waits
+#          for a choice by hand report/round_{round}/proposal.tsv alone.
 
 
 rule select_classes:
@@ -27,14 +28,17 @@ rule select_classes:
         rejected="Select/job{round}2/rejected.star",
         class_ledger="report/round_{round}/classes.tsv",
         particle_ledger="report/round_{round}/particles.tsv",
+        warnings="report/round_{round}/warnings.tsv",
     log:
         "logs/select_classes/job{round}2.log",
     benchmark:
         "Select/job{round}2/benchmark.tsv"
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=select_options,
         particle_diameter=diameter_of_round,

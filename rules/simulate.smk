@@ -20,7 +20,8 @@ rule simulate:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         demo=dataclasses.asdict(CONFIG.demo),

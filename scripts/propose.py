@@ -17,6 +17,7 @@ def spec() -> runner.JobSpec:
 with runner.job(globals(), spec()) as job:
     options = SelectOptions(**job.params.select)
     judged = choosing.judge(job.inputs.data, job.inputs.optimiser, job.inputs.model, job.params.particle_diameter)
-    choice = choosing.choose(judged, options, job.own, None, is_proposal=True)
+    guard = choosing.guard_of_views(judged, options, job.own, None, is_proposal=True)
+    choice = choosing.choose(judged, options, job.own, None, guard.exceptions, is_proposal=True)
     choosing.write_classes(job.outputs.proposal, judged, choice)
     logging.getLogger("winnow2d").info("The rules alone would keep %s", choice.sentence)

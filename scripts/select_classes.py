@@ -27,6 +27,7 @@ from winnow2d.formats.selection_star import (
 )
 from winnow2d.intake.classified import enter_classified
 from winnow2d.intake.rounds import planned
+from winnow2d.recentring import moved_with_averages, moves_of
 from winnow2d.selection.recentre import recentred
 
 logger = logging.getLogger("winnow2d")
@@ -34,6 +35,7 @@ logger = logging.getLogger("winnow2d")
 OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
     "rejected": "rejected.star", "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+    "warnings": "warnings.tsv",
 }  # fmt: skip
 
 
@@ -107,12 +109,18 @@ with runner.job(globals(), SPEC) as job:
     judged = choosing.judge(job.inputs.data, job.inputs.optimiser, job.inputs.model, diameter)
     k = len(judged.classes)
     hand = choosing.by_hand(job.options, job.own, overrides_of(job), averages_of(job), k)
-    choice = choosing.choose(judged, job.options, job.own, hand)
+    guard = choosing.guard_of_views(judged, job.options, job.own, hand)
+    choice = choosing.choose(judged, job.options, job.own, hand, guard.exceptions)
+    choosing.tell_of_run(job.outputs.warnings, judged, choice, guard, job.inputs.optimiser)
+    moves = []
+    if job.options.do_recenter and job.own.recentre_particles:
+        moves = moves_of(judged.iteration.model, choice.kept, job.inputs.optimiser)
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
         choosing.write_classes(path, judged, choice)
-    choosing.record_choice(folder, job.inputs.data, job.outputs.particles, choice, job.options, hand)
-    duplicates = choosing.duplicates_of(table, choice.kept, job.options, str(job.inputs.data))
+    choosing.record_choice(folder, job.inputs.data, job.outputs.particles, choice, job.options, hand, guard, moves)
+    moved = moved_with_averages(table, moves, str(job.inputs.data))
+    duplicates = choosing.duplicates_of(moved, choice.kept, job.options, str(job.inputs.data))
     write_particle_ledger(
         job.outputs.particle_ledger, *classified_particles(table, k), choice.kept, choice.rule, duplicates
     )
@@ -125,7 +133,7 @@ with runner.job(globals(), SPEC) as job:
             f"{len(duplicates):,}", job.options.duplicate_threshold, f"{int(is_kept.sum()):,}",
         )  # fmt: skip
 
-    write_kept_particles(job.outputs.particles, table, is_kept, list(duplicates))
+    write_kept_particles(job.outputs.particles, moved, is_kept, list(duplicates))
     write_rejected(job.outputs.rejected, table, is_kept, list(duplicates))
     stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
     if stack:

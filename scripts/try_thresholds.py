@@ -11,6 +11,7 @@ from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats.choice_record import read_choice
 from winnow2d.formats.jobs import read_job_star
 from winnow2d.selection.trial import KINDS, THRESHOLDS, trial_table
+from winnow2d.selection.views import views_lost
 
 HEADS = {
     "threshold": "threshold", "classes": "classes", "particles": "particles", "share": "share",
@@ -70,7 +71,11 @@ def main(arguments: list[str]) -> int:
         optimiser = optimiser_of(asked.where, asked.round)
         data, model = (optimiser.with_name(optimiser.name.replace("optimiser", name)) for name in ("data", "model"))
         judged = choosing.judge(data, optimiser, model)
-        table = trial_table(judged.n_particles, judged.scores, asked.kind, thresholds)
+        counts, shares = judged.n_particles, judged.scores.good_share
+        table = trial_table(
+            counts, judged.scores, asked.kind, thresholds,
+            lambda kept: len(views_lost(judged.views, counts, shares, kept)),
+        )  # fmt: skip
     except (WinnowError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201 (a command talks to its user)
         return 1

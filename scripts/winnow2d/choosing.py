@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from winnow2d.decisions import ByHand, ClassDecision, ParticleDecision
+from winnow2d.decisions import AUTOMATIC, ByHand, ClassDecision, ParticleDecision
 from winnow2d.errors import problems_of
 from winnow2d.formats.choice_record import ChoiceRecord, write_choice
 from winnow2d.formats.ledger import write_class_ledger
@@ -19,22 +19,28 @@ from winnow2d.formats.overrides import check_fits, read_overrides, selected_in
 from winnow2d.formats.particles import ParticleTable
 from winnow2d.formats.positions import image_pixel_size, micrograph_indices, micrograph_pixel_sizes, read_positions
 from winnow2d.formats.refinement import class_table_from_here, read_iteration
+from winnow2d.formats.run_warnings import write_run_warnings
 from winnow2d.formats.selection_star import (
     check_class_indices,
     class_image_names,
     class_indices,
+    highres_limit_ang,
     mask_diameter_ang,
     rows_of,
 )
 from winnow2d.option_values import class_numbers
 from winnow2d.options import OwnOptions, SelectOptions
+from winnow2d.recentring import Moves
 from winnow2d.records import Iteration
 from winnow2d.selection.by_hand import decide
 from winnow2d.selection.choose import Choice
+from winnow2d.selection.diagnosis import Finding, diagnose
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
+from winnow2d.selection.guards import Notice
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores, score_classes
+from winnow2d.selection.views import ViewGuard, Views, find_views, guard_views
 
 logger = logging.getLogger("winnow2d")
 PARTICLE_RULES = ("do_remove_duplicates", "duplicate_threshold", "image_angpix")
@@ -50,6 +56,7 @@ class Judged:
     features: pd.DataFrame
     scores: ClassScores
     classes: pd.DataFrame  # model_classes, stacks as they are found from the project
+    views: Views
 
     @property
     def n_particles(self) -> np.ndarray:
@@ -80,7 +87,10 @@ def judge(data: Path, optimiser: Path, model: Path, diameter_ang: float = 0.0) -
     features = class_features(iteration, diameter_ang)
     is_picture = has_average(iteration.model.references, str(model))
     scores = ClassScores(*(np.where(is_picture, values, 0.0) for values in score_classes(features)))
-    return Judged(iteration, diameter_ang, features, scores, class_table_from_here(model, optimiser))
+    counts, references = features["n_particles"].to_numpy(), iteration.model.references
+    views = find_views(references, iteration.model.pixel_size_ang, diameter_ang, counts, scores.good_share)
+    features = features.assign(view=views.view)
+    return Judged(iteration, diameter_ang, features, scores, class_table_from_here(model, optimiser), views)
 
 
 def has_average(references: np.ndarray, where: str) -> np.ndarray:
@@ -152,12 +162,42 @@ def choose(
     )
 
 
+def guard_of_views(
+    judged: Judged, select: SelectOptions, own: OwnOptions, hand: ByHand | None, is_proposal: bool = False
+) -> ViewGuard:
+    """Return the views that the choice of a round would lose, and the exceptions that keep them.
+
+    What a person decided stays as it is; a choice by hand is only told.
+    """
+    choice = choose(judged, select, own, hand, is_proposal=is_proposal)
+    may_raise = own.keep_rare_views and (select.do_class_ranker or is_proposal)
+    raisable = np.array([who == AUTOMATIC for who in choice.decided_by]) & may_raise
+    return guard_views(judged.views, judged.n_particles, judged.scores.good_share, choice.kept, raisable)
+
+
 def write_classes(path: Path, judged: Judged, choice: Choice) -> None:
     """Write the ledger of classes, or a proposal, which looks the same."""
     write_class_ledger(
         path, class_image_names(judged.classes), choice.scores.good_share, choice.score, choice.threshold, choice.kept,
         choice.rule, judged.features, choice.decided_by,
     )  # fmt: skip
+
+
+def notices_of(choice: Choice, guard: ViewGuard) -> list[Notice]:
+    """Return what is to be said of a choice."""
+    return [*choice.notices, *(guard.notices if choice.kept.any() else ())]
+
+
+def tell_of_run(path: Path, judged: Judged, choice: Choice, guard: ViewGuard, optimiser: Path) -> None:
+    """Say what is to be said of a choice and of the settings of its classification, and write the warnings."""
+    notices, none = notices_of(choice, guard), np.array([], dtype=np.int64)
+    found = diagnose(judged.iteration, judged.diameter_ang, judged.scores.good_share, highres_limit_ang(optimiser))
+    of_choice = [Finding(one.kind, one.sentence, {}, none) for one in notices if one.is_warning]
+    write_run_warnings(path, [*of_choice, *found])
+    for notice in notices:
+        logger.log(logging.WARNING if notice.is_warning else logging.INFO, "%s", notice.sentence)
+    for finding in found:
+        logger.warning("%s", finding.sentence)
 
 
 def record_choice(
@@ -167,11 +207,10 @@ def record_choice(
     choice: Choice,
     select: SelectOptions,
     hand: ByHand | None,
-    exceptions: tuple[ClassDecision, ...] = (),
+    guard: ViewGuard,
+    moves_ang: Moves = (),
 ) -> None:
     """Write choice.yaml, from which the choice can be made again, and say what is to be said of it."""
-    for notice in choice.notices:
-        logger.log(logging.WARNING if notice.is_warning else logging.INFO, "%s", notice.sentence)
     write_choice(
         folder,
         ChoiceRecord(
@@ -180,9 +219,10 @@ def record_choice(
             is_automatic=select.do_class_ranker,
             rules=dataclasses.asdict(choice.rules),
             by_hand=hand,
-            exceptions=exceptions,
+            exceptions=guard.exceptions,
             particle_rules={name: getattr(select, name) for name in PARTICLE_RULES},
-            notices=[notice.sentence for notice in choice.notices],
+            moves_ang=moves_ang,
+            notices=[notice.sentence for notice in notices_of(choice, guard)],
         ),
     )
 

@@ -231,21 +231,11 @@ class OwnOptions:
     most_kept: float = option(
         0.98, "Share of the particles above which a choice keeps nearly everything", "Winnow", minimum=0, maximum=1
     )
-    particle_filter: bool = option(
-        True, "Prune and rescue single particles by how good they seem, where the choice is automatic?", "Winnow"
-    )
-    prune_below: float = option(
-        0.25, "Probability to be good below which a particle leaves a kept class", "Winnow", minimum=0, maximum=1
-    )
-    rescue_above: float = option(
-        0.7, "Probability to be good above which a particle of a dropped class is kept", "Winnow", minimum=0, maximum=1
-    )
-    second_chance: bool = option(
-        False, "Classify rejected particles once more by themselves, and choose from them?", "Winnow"
-    )
-    second_chance_threshold: float = option(
-        0.5, "Minimum score of a class for its particles to come back", "Winnow", minimum=0, maximum=1
-    )
+    particle_filter: bool = option(True, "Prune and rescue single particles, where a choice is automatic?", "Winnow")
+    prune_below: float = option(0.25, "Kept classes lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    rescue_above: float = option(0.7, "Dropped classes keep particles more likely good", "Winnow", minimum=0, maximum=1)
+    second_chance: bool = option(False, "Classify rejected particles by themselves, and choose from them?", "Winnow")
+    second_chance_threshold: float = option(0.5, "Minimum score of what comes back", "Winnow", minimum=0, maximum=1)
     reextract: bool = option(False, "Extract the kept particles again in the end, whole and re-centred?", "Winnow")
     reextract_micrographs: str = option("", "Micrographs STAR file for reextract, where input names none", "Winnow")
     reextract_size: int = option(
@@ -258,6 +248,13 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    recentre_particles: bool = option(
+        True, "With do_recenter, also move the kept particles' offsets as their average was? (RELION: No)", "Winnow"
+    )
+    min_group_size: int = option(
+        0, "With do_regroup, join groups until each has this many particles (0 = by nr_groups)", "Winnow", minimum=0
+    )
+    keep_rare_views: bool = option(True, "Keep the best class of a view that the choice would lose?", "Winnow")
     continue_to: int = option(
         0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
     )
@@ -281,7 +278,9 @@ PROJECT_WIDE = (
 OF_SELECTION = (
     "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
     "particle_filter", "prune_below", "rescue_above",
+    "keep_rare_views", "recentre_particles",
 )  # fmt: skip
+OF_REGROUPING = ("min_group_size",)  # likewise
 
 # Own options of the jobs that follow a choice of classes: they change neither it nor a classification.
 OF_SECOND_CHANCE = ("second_chance", "second_chance_threshold")

@@ -94,6 +94,9 @@ class Model:
     accuracy_offset_ang: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (k,)
     orientability: np.ndarray | None = None  # (k, s)
     unmasked_references: np.ndarray | None = None  # (k, y, x), before solvent flattening
+    # (k, 2), x then y: how references were moved after they were averaged, so that this iteration's offsets do not
+    # know of it; None where a file does not say
+    centring_ang: np.ndarray | None = None
 
     @property
     def n_classes(self) -> int:

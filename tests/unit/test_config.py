@@ -151,6 +151,10 @@ def test_both_algorithms_are_an_error():
             "round 1: class2d: its classification is given (input.optimiser)",
         ),
         ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
+        (
+            {"select": {"do_regroup": True, "nr_groups": 4}, "own": {"min_group_size": 30}},
+            "own.min_group_size: 30 and select.nr_groups: 4 both say how to regroup",
+        ),
     ],
 )
 def test_each_mistake_has_its_sentence(changes, words):

@@ -48,7 +48,7 @@ def test_the_run_ends_well_before_the_choice_and_says_what_to_do(waiting):
     for name in ("Select", "Class2D/job021", "report/round_01/classes.tsv"):
         assert not (project / name).exists(), name
     assert read_ledger(project / "report/round_01/proposal.tsv")["decided_by"].tolist() == ["automatic"] * 2
-    assert "waits for a choice of classes by hand" in (project / "report/index.html").read_text(encoding="utf-8")
+    assert "Round 1 waits for your choice." in (project / "report/index.html").read_text(encoding="utf-8")
     again = finished(project, CONFIG)
     assert "Nothing to be done" in again
     assert again.count("overrides/round_01.yaml") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats import labels
+from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
 
@@ -32,6 +34,27 @@ def read_rejected(path: str | os.PathLike) -> ParticleTable | None:
     """
     blocks = read_star(path)
     return read_particle_table(path) if len(blocks.get("particles", ())) else None
+
+
+def read_decisions(path: str | Path, second_chances: Sequence[str | Path]) -> pd.DataFrame:
+    """Return a round's ledger of particles, with those that came back in its second chance as kept.
+
+    Parameters
+    ----------
+    path : path
+        report/round_NN/particles.tsv.
+    second_chances : paths
+        The second_chance.tsv of all rounds that have one.
+    """
+    ledger = read_ledger(path)
+    for beside in second_chances:
+        if Path(beside).parent == Path(path).parent:
+            again = read_ledger(beside)
+            back = dict(zip(again["image_name"][again["kept"]], again["reason"][again["kept"]], strict=True))
+            is_back = ledger["image_name"].isin(back) & ~ledger["kept"]
+            ledger.loc[is_back, "reason"] = ledger["image_name"][is_back].map(back)
+            ledger.loc[is_back, "kept"] = True
+    return ledger
 
 
 def n_rows(path: str | os.PathLike) -> int:

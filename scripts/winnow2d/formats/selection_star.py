@@ -155,6 +155,17 @@ def mask_diameter_ang(optimiser_path: str | Path) -> float:
     return max(float(number_of(_optimiser(optimiser_path), "rlnParticleDiameter", 0.0, where=str(optimiser_path))), 0.0)
 
 
+def centres_classes(optimiser_path: str | Path) -> bool:
+    """Return whether a classification moved its averages to their centre of mass after every iteration."""
+    return number_of(_optimiser(optimiser_path), "rlnDoCenterClasses", 0.0, where=str(optimiser_path)) > 0
+
+
+def highres_limit_ang(optimiser_path: str | Path) -> float:
+    """Return the resolution limit of the E-step of a classification in Angstrom; -1 if it had none."""
+    where = str(optimiser_path)
+    return float(number_of(_optimiser(optimiser_path), "rlnHighresLimitExpectation", -1.0, where=where))
+
+
 def read_group_scales(model_path: str | Path) -> np.ndarray:
     """Return the intensity scale of every group of a model, (m,) float64; row i is group number i + 1.
 

@@ -49,6 +49,11 @@ def faults_of_rules(select: SelectOptions, own: OwnOptions) -> list[str]:
             "own.selected_classes: is a choice by hand, but select.do_class_ranker is Yes, an automatic one. Say No to "
             "keep these classes alone, or change the automatic choice by a file overrides/round_NN.yaml"
         )
+    if select.do_regroup and own.min_group_size and select.nr_groups != 1:
+        faults.append(
+            f"own.min_group_size: {own.min_group_size} and select.nr_groups: {select.nr_groups} both say how to "
+            "regroup; leave out one, or say nr_groups: 1"
+        )
     return faults
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def trial_table(
     good, rows = expected_good(n_particles, scores.good_share), []
     for threshold in thresholds:
         # a quantile or a relative threshold of 0 would be none
-        rules = dataclasses.replace(Rules(guard="warn"), **{kind: max(threshold, 1e-9)})
+        rules = dataclasses.replace(Rules(guard="warn"), **dict[str, Any]({kind: max(threshold, 1e-9)}))
         kept = choose_classes(n_particles, scores, rules).kept
         n_kept, good_kept = int(n_particles[kept].sum()), float(good[kept].sum())
         row = {"threshold": threshold, "classes": int(kept.sum()), "particles": n_kept}
