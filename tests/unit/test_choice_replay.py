@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import replay
 from winnow2d.choice_replay import replay_project
 from winnow2d.decisions import ByHand, ClassDecision, ParticleDecision
 from winnow2d.formats.choice_record import ChoiceRecord, read_choice, write_choice
+from winnow2d.formats.jobs import JobFile, write_job_star
 from winnow2d.formats.ledger import (
     particle_decisions,
     read_ledger,
@@ -15,8 +17,11 @@ from winnow2d.formats.ledger import (
     write_particle_ledger,
     write_whole_ledger,
 )
-from winnow2d.formats.particles import ParticleTable, write_particle_table
-from winnow2d.formats.selection_star import write_kept_particles
+from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
+from winnow2d.formats.selection_star import read_group_scales, write_kept_particles
+from winnow2d.formats.star import write_star
+from winnow2d.list_replay import regrouped
+from winnow2d.options import OwnOptions, SelectOptions
 from winnow2d.selection.by_hand import decide
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores
@@ -30,12 +35,14 @@ VIEW = (ClassDecision(2, True, "kept for its view"),)
 OWN = {3: ParticleDecision(False, "outlier of its class"), 75: ParticleDecision(False, "unlikely")}
 
 
-def make_round(project, rules=None, is_automatic=True, hand=HAND, exceptions=VIEW, own=None):
+def make_round(project, rules=None, is_automatic=True, hand=HAND, exceptions=VIEW, own=None, columns=None):
     """Write what a Select job leaves of a choice in round 1."""
     rules, own = rules or Rules(select_nr_parts=75), OWN if own is None else own
     table = ParticleTable(
         pd.DataFrame({"rlnOpticsGroup": ["1"], "rlnImagePixelSize": ["2.0"]}),
-        pd.DataFrame({"rlnImageName": NAMES, "rlnOpticsGroup": "1", "rlnClassNumber": (INDEX + 1).astype(str)}),
+        pd.DataFrame(
+            {"rlnImageName": NAMES, "rlnOpticsGroup": "1", "rlnClassNumber": (INDEX + 1).astype(str)} | (columns or {})
+        ),
     )
     data, selected = "Class2D/job011/run_it005_data.star", "Select/job012/particles.star"
     folder = project / "report/round_01"
@@ -127,15 +134,52 @@ def test_a_list_that_was_changed_or_lost_is_found_out(tmp_path, capsys):
 
 def test_final_particles_that_no_round_left_are_found_out(tmp_path):
     make_round(tmp_path)
-    other = tmp_path / "Select/job022"
-    other.mkdir()
-    (tmp_path / "Select/clean").symlink_to("job022")
-    text = (tmp_path / "Select/job012/particles.star").read_text()
-    (other / "particles.star").write_text(text)
-    assert [replayed.differences for replayed in replay_project(tmp_path)] == [[], []]
-    (other / "particles.star").write_text(text.replace("000001@", "000004@"))
+    clean = tmp_path / "Select/clean"
+    clean.symlink_to("job012")
+    assert [replayed.differences for replayed in replay_project(tmp_path)] == [[]]
+    shutil.copytree(tmp_path / "Select/job012", tmp_path / "Select/job022")
+    clean.unlink()
+    clean.symlink_to("job022")
     *_, final = replay_project(tmp_path)
-    assert final.differences == ["Select/job022/particles.star holds 83 particles, not those that the rounds left."]
+    assert final.sentence == (
+        "Select/clean: differs. It is Select/job022/particles.star, which no choice on record leads to."
+    )
+
+
+def make_regrouped(project):
+    """Write what a regrouping job behind round 1 leaves, and a page that names its list."""
+    groups = {"rlnMicrographName": ["m1"] * 60 + ["m2"] * 40, "rlnGroupNumber": ["1"] * 60 + ["2"] * 40}
+    folder, n_kept = make_round(project, columns=groups | {"rlnGroupName": groups["rlnMicrographName"]})
+    model = pd.DataFrame({"rlnGroupNumber": ["1", "2"], "rlnGroupScaleCorrection": ["0.9", "1.1"]})
+    write_star(project / "Class2D/job011/run_it005_model.star", {"model_groups": model})
+    kept, model = "Select/job012/particles.star", "Class2D/job011/run_it005_model.star"
+    (project / "Select/job013").mkdir()
+    job = JobFile(
+        label="relion.select.interactive", type_number=7,
+        options=SelectOptions(do_class_ranker=False, do_regroup=True, nr_groups=2), own=OwnOptions(),
+        inputs={"particles": kept, "model": model}, outputs={"particles": "Select/job013/particles.star"},
+    )  # fmt: skip
+    write_job_star(project / "Select/job013/job.star", job)
+    table = regrouped(read_particle_table(project / kept), read_group_scales(project / model), 2)
+    write_particle_table(project / "Select/job013/particles.star", table)
+    page = {"particle_ledgers": ["report/round_01/particles.tsv"], "kept": ["Select/job013/particles.star"]}
+    report = JobFile("winnow.report", None, None, OwnOptions(), page, {"page": "report/index.html"})
+    write_job_star(project / "report/job.star", report)
+    return folder, n_kept
+
+
+def test_the_regrouped_list_is_made_again_too(tmp_path, capsys):
+    _, n_kept = make_regrouped(tmp_path)
+    (tmp_path / "Select/clean").symlink_to("job013")
+    assert replay.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"report/round_01: identical, {n_kept} particles in Select/job012/particles.star",
+        f"Select/job013: identical, {n_kept} particles in Select/job013/particles.star",
+    ]
+    path = tmp_path / "Select/job013/particles.star"
+    path.write_text(path.read_text().replace("group_2", "group_1"))
+    assert replay.main([str(tmp_path)]) == 1
+    assert "Select/job013: differs. " in capsys.readouterr().out
 
 
 def test_where_there_is_no_record_it_is_said(tmp_path, capsys):

@@ -59,14 +59,14 @@ def select(run):
 
 
 def test_selection_of_relions_classes(project, select):
-    done = select()
+    done = select(rank_threshold=0.8)
     assert done.returncode == 0, done.stderr
     ledger = read_ledger(project / "report/round_01/classes.tsv")
     decisions = read_ledger(project / "report/round_01/particles.tsv")
     table = read_particle_table(project / "Select/job012/particles.star").particles
     everything = read_particle_table(project / CLASSIFIED["data"]).particles
     assert 0 < ledger["kept"].sum() < 5
-    assert (ledger["kept"] == (ledger["score"] >= 0.35)).all()
+    assert (ledger["kept"] == (ledger["score"] >= 0.8)).all()
     assert len(decisions) == 400
     kept = everything[decisions["kept"].to_numpy()]
     assert table.to_numpy().tolist() == kept.to_numpy().tolist()
@@ -274,11 +274,11 @@ def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project
     )  # fmt: skip
     optics = table.optics.assign(rlnMicrographOriginalPixelSize="1.18")
     write_particle_table(path, ParticleTable(optics, spread))
-    assert select().returncode == 0
+    assert select(rank_threshold=0.8).returncode == 0
     without = read_particle_table(project / "Select/job012/particles.star").particles
     assert not (project / "Select/job012/particles_removed.star").exists()
 
-    assert select(do_remove_duplicates=True, duplicate_threshold=20).returncode == 0
+    assert select(rank_threshold=0.8, do_remove_duplicates=True, duplicate_threshold=20).returncode == 0
     kept = read_particle_table(project / "Select/job012/particles.star").particles
     removed = read_star(project / "Select/job012/particles_removed.star")[""]
     decisions = read_ledger(project / "report/round_01/particles.tsv")
@@ -295,5 +295,5 @@ def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project
     assert f"{len(removed)} duplicates within 20 A removed, {len(kept)} particles remain" in said
     assert "taken with pixels of 4.72 A, but data_optics tells of micrographs with 1.18 A: if those are" in said
 
-    assert select(do_remove_duplicates=True, duplicate_threshold=12).returncode == 0
+    assert select(rank_threshold=0.8, do_remove_duplicates=True, duplicate_threshold=12).returncode == 0
     assert not (project / "Select/job012/particles_removed.star").exists()
