@@ -62,10 +62,8 @@ class Plan:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block, in the order of the rounds."""
-        return (
-            *(Block(self.config.rounds[0], part) for part in range(self.n_parts)),
-            *map(Block, self.config.rounds[1:]),
-        )
+        first = tuple(Block(self.config.rounds[0], part) for part in range(self.n_parts))
+        return (*first, *map(Block, self.config.rounds[1:]))
 
     @cached_property
     def undecided(self) -> tuple[Block, ...]:
@@ -101,8 +99,9 @@ class Plan:
         """What the run makes in the end, the page and single jobs apart; nothing before every choice is made."""
         if self.undecided:
             return []
-        more = [*([REEXTRACTED] if self.config.own.reextract else []), *([MAPPED] if self.config.own.map_to else [])]
-        return [CLEAN, *more, *self.exported.values()]
+        own = self.config.own
+        ends = [CLEAN, *([REEXTRACTED] if own.reextract else []), *([MAPPED] if own.map_to else [])]
+        return [*ends, *self.exported.values()]
 
     @property
     def given_overrides(self) -> list[tuple[str, bool, int | None]]:
