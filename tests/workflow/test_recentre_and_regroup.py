@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from winnow2d.choice_replay import replay_project
+from winnow2d.formats.choice_record import read_choice
+from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.particles import read_particle_table
 from winnow2d.formats.poses import read_poses
 from winnow2d.formats.refinement import read_iteration
@@ -73,3 +76,17 @@ def test_another_size_of_groups_classifies_only_what_follows_again(project, tmp_
     assert fingerprints(copy, "Class2D/job011", "Select/job012") == before
     assert "rule regroup" in said
     assert table_of(copy, GROUPED).particles.groupby("rlnGroupName").size().min() >= 60
+
+
+def test_the_record_leads_to_the_same_particles_moved(project):
+    record = read_choice(project / "report/round_01")
+    assert np.abs(record.moves_ang).max() > 1
+    for replay in replay_project(project):
+        assert replay.differences == []
+
+
+def test_the_ledger_tells_the_view_of_each_class(project):
+    ledger = read_ledger(project / "report/round_01/classes.tsv")
+    assert ((ledger["view"] > 0) == (ledger["n_particles"] > 0)).all()
+    said = (project / "Select/job012/run.out").read_text()
+    assert "The kept classes show" in said
