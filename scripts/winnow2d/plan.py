@@ -162,8 +162,7 @@ class Plan:
     @cached_property
     def boxed(self) -> list[str]:
         """The names of blocks whose images are made anew before they are classified."""
-        rounds = rounds_of_other_box(self.config)
-        return [block.name for block in self.blocks if block.round.number in rounds]
+        return [block.name for block in self.blocks if block.round.number in rounds_of_other_box(self.config)]
 
     def is_given(self, block: Block) -> bool:
         """Return whether the classification of a block is the one given (input: {optimiser: ...})."""
@@ -280,8 +279,7 @@ class Plan:
         jobs += [f"Class2D/job{name}1" for name in self.classified]
         jobs += [f"Class2D/job{name}4" for name in self.continued]
         for block in self.blocks:
-            jobs.append(block.job("Select", 2))
-            jobs += [block.job("Select", 3)] if block.round.regroup else []
+            jobs += [block.job("Select", 2), *([block.job("Select", 3)] if block.round.regroup else [])]
             jobs += [block.job("Class2D", 5), block.job("Select", 6)] if block.round.own.second_chance else []
         jobs += ["JoinStar/job017"] if self.n_parts > 1 else []
         jobs += ["Select/job008"] if self.config.own.map_to else []
