@@ -228,7 +228,7 @@ def record_choice(
     )
 
 
-def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard) -> Filtered:
+def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard | None = None) -> Filtered:
     """Return what is decided on single particles of an automatic choice, beside their classes.
 
     Classes that hold a rare view are left alone: their members are unlike the others.
@@ -236,7 +236,7 @@ def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard) 
     if not own.particle_filter:
         return Filtered({}, {})
     limits = Limits(own.prune_below, own.prune_loss, own.rescue_above)
-    rare = {item.class_index for item in guard.exceptions}
+    rare = {item.class_index for item in guard.exceptions} if guard else set()
     by = ["rare view" if k in rare else who for k, who in enumerate(choice.decided_by)]
     found = filter_particles(judged.iteration.particles, choice.scores.good_share, choice.kept, by, limits)
     if found.decisions:

@@ -101,9 +101,9 @@ def test_what_is_unusual_in_its_class_is_less_likely_good(particles):
         norm = particles.norm_correction.copy()
         norm[7] *= factor
         assert changed(particles, norm_correction=norm)[7] < before[7]
-    significant = particles.n_significant.copy()
-    significant[7] = 5000
-    assert changed(particles, n_significant=significant)[7] < before[7]
+    offset = particles.offset_ang.copy()
+    offset[7] += 60
+    assert changed(particles, offset_ang=offset)[7] < before[7]
 
 
 def test_a_class_too_small_to_compare_says_nothing_of_its_members(particles):
@@ -111,7 +111,7 @@ def test_a_class_too_small_to_compare_says_nothing_of_its_members(particles):
     index[index == 4] = 3
     index[: LEAST_MEMBERS - 1] = 4
     features = particle_features(replace(particles, class_index=index), SHARE)
-    for name in ("significant", "norm", "log_likelihood", "offset"):
+    for name in ("norm", "log_likelihood", "offset"):
         assert not features[name][: LEAST_MEMBERS - 1].any()
         assert features[name][LEAST_MEMBERS:].any()
 

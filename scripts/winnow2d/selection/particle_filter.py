@@ -29,14 +29,13 @@ class Weight(NamedTuple):
     reason: str
 
 
-INTERCEPT = -0.307
+INTERCEPT = -0.541
 WEIGHTS = (
-    Weight("good_share", 1.246, "log odds of a good class among those the particle belongs to, by its posteriors"),
-    Weight("top_posterior", 0.370, "junk fits several classes alike"),
-    Weight("significant", -0.277, "junk fits at many angles and offsets alike; unusual in its class"),
-    Weight("norm", -0.924, "more or less power than the others of its class: ice, blobs, carbon, nothing at all"),
-    Weight("log_likelihood", -0.255, "fits worse, or suspiciously better, than the others of its class"),
-    Weight("offset", -0.147, "farther away from the usual place: a neighbour, or nothing in particular"),
+    Weight("good_share", 1.089, "log odds of a good class among those the particle belongs to, by its posteriors"),
+    Weight("top_posterior", 0.818, "junk fits several classes alike"),
+    Weight("norm", -0.560, "more or less power than the others of its class: ice, blobs, carbon, nothing at all"),
+    Weight("log_likelihood", -0.286, "fits worse, or suspiciously better, than the others of its class"),
+    Weight("offset", -0.378, "farther away from the usual place: a neighbour, or nothing in particular"),
 )
 
 
@@ -71,7 +70,6 @@ def particle_features(particles: Particles, good_share: np.ndarray) -> dict[str,
     return {
         "good_share": np.log(share / (1 - share)),
         "top_posterior": held[:, 0],
-        "significant": _deviation(np.log(particles.n_significant + 1.0), index, k),
         "norm": np.abs(_deviation(norm, index, k)),
         "log_likelihood": np.abs(_deviation(particles.log_likelihood, index, k)),
         "offset": _deviation(distance, index, k),
