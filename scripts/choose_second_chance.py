@@ -14,7 +14,7 @@ from winnow2d.formats.selection_star import classified_particles, remove_selecti
 from winnow2d.options import OwnOptions, SelectOptions
 from winnow2d.selection.choose import Choice
 from winnow2d.selection.particle_filter import Filtered
-from winnow2d.selection.second_chance import is_worth_it, said_too_few
+from winnow2d.selection.second_chance import LIMITS, is_worth_it, said_too_few
 
 logger = logging.getLogger("winnow2d")
 SPEC = runner.JobSpec(
@@ -35,7 +35,7 @@ def choose(judged: choosing.Judged, options: SelectOptions) -> Choice:
 
 def prune(judged: choosing.Judged, choice: Choice, own: OwnOptions) -> Filtered:
     """Return who stays away though its class comes back: all that are rather junk, as most of the others are."""
-    strict = OwnOptions(particle_filter=own.particle_filter, prune_below=0.5, prune_loss=1.0, rescue_above=1.0)
+    strict = OwnOptions(particle_filter=own.particle_filter, **LIMITS._asdict())
     return choosing.filtered(judged, choice, strict)
 
 

@@ -128,7 +128,9 @@ with runner.job(globals(), SPEC) as job:
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
         choosing.write_classes(path, judged, choice)
-    choosing.record_choice(folder, job.inputs.data, job.outputs.particles, choice, job.options, hand, guard, moves)
+    choosing.record_choice(
+        folder, job.inputs.data, job.outputs.particles, choice, job.options, job.own, hand, guard, moves
+    )
     moved = moved_with_averages(table, moves, str(job.inputs.data))
     duplicates = choosing.duplicates_of(moved, choice.kept, job.options, str(job.inputs.data))
     filtered = choosing.filtered(judged, choice, job.own, guard)

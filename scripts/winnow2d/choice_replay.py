@@ -23,6 +23,7 @@ from winnow2d.options import SelectOptions
 from winnow2d.recentring import moved_with_averages
 from winnow2d.selection.by_hand import decide
 from winnow2d.selection.choose import Choice
+from winnow2d.selection.particle_filter import COLUMN, Limits, deciders, decisions_by
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores
 
@@ -170,14 +171,14 @@ def _class_differences(choice: Choice, counts: np.ndarray, classes: pd.DataFrame
 def _own_decisions(
     table: ParticleTable, choice: Choice, record: ChoiceRecord, index: np.ndarray, particles: pd.DataFrame
 ) -> dict[int, ParticleDecision]:
-    """Return the decisions on single particles: duplicates found again, others as the ledger has them."""
+    """Return the decisions on single particles: duplicates found again, the filter's from the recorded numbers."""
     options = SelectOptions(**record.particle_rules)
-    own = dict(duplicates_of(table, choice.kept, options, record.classification))
-    for row, (k, is_kept, reason) in enumerate(zip(index, particles["kept"], particles["reason"], strict=True)):
-        is_of_class = reason.startswith(f"class {k + 1}: ") or (k < 0 and reason == "never classified")
-        if not is_of_class and not reason.startswith("duplicate: "):
-            own[row] = ParticleDecision(bool(is_kept), reason)
-    return own
+    duplicates = duplicates_of(table, choice.kept, options, record.classification)
+    if not record.filter_limits or COLUMN not in particles:  # no posteriors, as of RELION's files
+        return dict(duplicates)
+    by, limits = deciders(choice.decided_by, record.exceptions), Limits(**record.filter_limits)
+    filtered = decisions_by(particles[COLUMN].to_numpy(dtype=np.float64), index, choice.kept, by, limits)
+    return {**filtered, **duplicates}
 
 
 def _particle_differences(is_kept: np.ndarray, reason: np.ndarray, particles: pd.DataFrame) -> Iterator[str]:

@@ -38,7 +38,7 @@ from winnow2d.selection.diagnosis import Finding, diagnose
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
 from winnow2d.selection.guards import Notice
-from winnow2d.selection.particle_filter import Filtered, Limits, filter_particles
+from winnow2d.selection.particle_filter import Filtered, Limits, deciders, filter_particles
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores, score_classes
 from winnow2d.selection.views import ViewGuard, Views, find_views, guard_views
@@ -207,6 +207,7 @@ def record_choice(
     selected: Path,
     choice: Choice,
     select: SelectOptions,
+    own: OwnOptions,
     hand: ByHand | None,
     guard: ViewGuard,
     moves_ang: Moves = (),
@@ -222,10 +223,16 @@ def record_choice(
             by_hand=hand,
             exceptions=guard.exceptions,
             particle_rules={name: getattr(select, name) for name in PARTICLE_RULES},
+            filter_limits=limits_of(own)._asdict() if own.particle_filter else {},
             moves_ang=moves_ang,
             notices=[notice.sentence for notice in notices_of(choice, guard)],
         ),
     )
+
+
+def limits_of(own: OwnOptions) -> Limits:
+    """Return where the filter of particles decides otherwise than their classes."""
+    return Limits(own.prune_below, own.prune_loss, own.rescue_above)
 
 
 def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard | None = None) -> Filtered:
@@ -235,10 +242,8 @@ def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard |
     """
     if not own.particle_filter:
         return Filtered({}, {})
-    limits = Limits(own.prune_below, own.prune_loss, own.rescue_above)
-    rare = {item.class_index for item in guard.exceptions} if guard else set()
-    by = ["rare view" if k in rare else who for k, who in enumerate(choice.decided_by)]
-    found = filter_particles(judged.iteration.particles, choice.scores.good_share, choice.kept, by, limits)
+    by = deciders(choice.decided_by, guard.exceptions if guard else ())
+    found = filter_particles(judged.iteration.particles, choice.scores.good_share, choice.kept, by, limits_of(own))
     if found.decisions:
         logger.info("%s", found.sentence)
     return found

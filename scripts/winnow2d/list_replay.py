@@ -17,9 +17,11 @@ from winnow2d.formats.second_chance import with_returned, with_tag
 from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
 from winnow2d.options import JoinStarOptions, SelectOptions
 from winnow2d.selection.choose import choose_classes
+from winnow2d.selection.particle_filter import COLUMN, decisions_by
 from winnow2d.selection.regroup import number_groups, regroup, regroup_by_size
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores
+from winnow2d.selection.second_chance import LIMITS
 
 
 def jobs_after(project: Path, kept: str, chosen: str) -> list[str]:
@@ -112,6 +114,10 @@ def _second_chance(project: Path, job: JobFile) -> ParticleTable:
     counts = np.bincount(index[index >= 0], minlength=len(classes))
     choice = choose_classes(counts, ClassScores(classes["good_share"], classes["score"]), rules)
     is_back = np.append(choice.kept, False)[index]
+    if COLUMN in particles:
+        probability = particles[COLUMN].to_numpy(dtype=np.float64)
+        for row, decision in decisions_by(probability, index, choice.kept, choice.decided_by, LIMITS).items():
+            is_back[row] = decision.is_kept
     for row in np.flatnonzero(is_back != particles["kept"].to_numpy(dtype=bool)):
         said = "comes back" if particles["kept"][row] else "does not come back"
         raise WinnowError(f"{path}, row {row + 1}: {particles['image_name'][row]} {said}; chosen again it is not so.")

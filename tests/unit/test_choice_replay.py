@@ -7,7 +7,7 @@ import pytest
 
 import replay
 from winnow2d.choice_replay import replay_project
-from winnow2d.decisions import ByHand, ClassDecision, ParticleDecision
+from winnow2d.decisions import ByHand, ClassDecision
 from winnow2d.formats.choice_record import ChoiceRecord, read_choice, write_choice
 from winnow2d.formats.jobs import JobFile, write_job_star
 from winnow2d.formats.ledger import (
@@ -23,6 +23,7 @@ from winnow2d.formats.star import write_star
 from winnow2d.list_replay import regrouped
 from winnow2d.options import OwnOptions, SelectOptions
 from winnow2d.selection.by_hand import decide
+from winnow2d.selection.particle_filter import COLUMN, Limits, deciders, decisions_by
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores
 
@@ -32,12 +33,13 @@ SHARE, SCORE = np.array([0.95, 0.5, 0.2, 0.9]), np.array([0.9, 0.34, 0.1, 0.2])
 COUNTS = np.array([40, 30, 15, 10])
 HAND = ByHand("overrides/round_01.yaml", (ClassDecision(3, False, "ice", "Ann"),), "3f2a")
 VIEW = (ClassDecision(2, True, "kept for its view"),)
-OWN = {3: ParticleDecision(False, "outlier of its class"), 75: ParticleDecision(False, "unlikely")}
+LIMITS = Limits(prune_below=0.2, prune_loss=0.1, rescue_above=0.9)
+PROBABILITY = np.where(np.arange(100) % 10 == 3, 0.05, np.where(np.arange(100) % 10 == 4, 0.95, 0.6))
 
 
-def make_round(project, rules=None, is_automatic=True, hand=HAND, exceptions=VIEW, own=None, columns=None):
+def make_round(project, rules=None, is_automatic=True, hand=HAND, exceptions=VIEW, is_filtered=True, columns=None):
     """Write what a Select job leaves of a choice in round 1."""
-    rules, own = rules or Rules(select_nr_parts=75), OWN if own is None else own
+    rules = rules or Rules(select_nr_parts=75)
     table = ParticleTable(
         pd.DataFrame({"rlnOpticsGroup": ["1"], "rlnImagePixelSize": ["2.0"]}),
         pd.DataFrame(
@@ -53,17 +55,22 @@ def make_round(project, rules=None, is_automatic=True, hand=HAND, exceptions=VIE
         COUNTS, ClassScores(SHARE, SCORE), rules, is_automatic=is_automatic, by_hand=hand, exceptions=exceptions,
         n_unclassified=5,
     )  # fmt: skip
+    by = deciders(choice.decided_by, exceptions)
+    own = decisions_by(PROBABILITY, INDEX, choice.kept, by, LIMITS) if is_filtered else {}
     features = pd.DataFrame({"n_particles": COUNTS, "share": COUNTS / 100})
     write_class_ledger(
         folder / "classes.tsv", ["1@a"] * 4, SHARE, SCORE, choice.threshold, choice.kept, choice.rule, features,
         choice.decided_by,
     )  # fmt: skip
     write_particle_ledger(
-        folder / "particles.tsv", NAMES, INDEX, np.full(100, 0.5), choice.kept, choice.rule, own, {"x": np.arange(100)}
+        folder / "particles.tsv", NAMES, INDEX, np.full(100, 0.5), choice.kept, choice.rule, own, {COLUMN: PROBABILITY}
     )
     is_kept, _ = particle_decisions(INDEX, choice.kept, choice.rule, own)
     write_kept_particles(project / selected, table, is_kept)
-    record = ChoiceRecord(data, selected, is_automatic, dataclasses.asdict(choice.rules), hand, exceptions)
+    record = ChoiceRecord(
+        data, selected, is_automatic, dataclasses.asdict(choice.rules), hand, exceptions,
+        filter_limits=LIMITS._asdict() if is_filtered else {},
+    )  # fmt: skip
     write_choice(folder, record)
     return folder, int(is_kept.sum())
 
@@ -72,7 +79,7 @@ CHOICES = [
     {},
     {"rules": Rules(rank_threshold=0.95), "hand": None},
     {"rules": Rules(relative_threshold=0.3), "exceptions": ()},
-    {"rules": Rules(quantile_threshold=0.8), "own": {}},
+    {"rules": Rules(quantile_threshold=0.8), "is_filtered": False},
     {"is_automatic": False, "hand": ByHand("x", (ClassDecision(1, True),)), "exceptions": ()},
 ]
 
@@ -106,7 +113,9 @@ def test_the_record_reads_back(tmp_path):
         ("choice.yaml", "rank_threshold: 0.35", "rank_threshold: 0.3", "class 1: rule is score 0.900 >= rank"),
         ("choice.yaml", "kept for its view", "kept for fun", "class 3: rule is kept for its view"),
         ("particles.tsv", "\tyes\tclass 1: ", "\tno\tclass 1: ", "row 1 (000001@Extract/job001/s.mrcs): kept no"),
-        ("particles.tsv", "\tno\tunlikely", "\tyes\tlikely", "particles.star: line "),
+        ("particles.tsv", "\tno\tunlikely", "\tyes\tunlikely", "kept yes, unlikely to be good: 0.050 (in class 1)"),
+        ("particles.tsv", "\t0.05\n", "\t0.5\n", "chosen again: kept yes, class 1: score 0.900"),
+        ("choice.yaml", "prune_below: 0.2", "prune_below: 0.0", "chosen again: kept yes, class 1: score 0.900"),
         ("particles.tsv", "000002@", "000999@", "particles.tsv does not list the particles of Class2D/job011"),
     ],
 )  # fmt: skip

@@ -31,6 +31,7 @@ class ChoiceRecord:
     by_hand: ByHand | None = None
     exceptions: tuple[ClassDecision, ...] = ()
     particle_rules: Mapping[str, Any] = field(default_factory=dict)  # options that decide on single particles
+    filter_limits: Mapping[str, float] = field(default_factory=dict)  # of the filter of particles; empty: none
     moves_ang: Sequence[Sequence[float]] = ()  # x, y of each class, if particles were moved with their averages
     notices: Sequence[str] = ()
 
@@ -47,6 +48,7 @@ def write_choice(folder: str | Path, record: ChoiceRecord) -> None:
         and {"source": hand.source, "made_for": hand.made_for, "decisions": [_plain(item) for item in hand.decisions]},
         "exceptions": [_plain(item) for item in record.exceptions],
         "particle_rules": dict(record.particle_rules),
+        "filter_limits": dict(record.filter_limits),
         "moves_ang": [list(pair) for pair in record.moves_ang],
         "notices": list(record.notices),
     }
@@ -75,6 +77,7 @@ def read_choice(folder: str | Path) -> ChoiceRecord:
             by_hand=hand and ByHand(hand["source"], _decisions(hand["decisions"]), hand["made_for"]),
             exceptions=_decisions(raw["exceptions"]),
             particle_rules=dict(raw["particle_rules"]),
+            filter_limits=dict(raw["filter_limits"]),
             moves_ang=tuple(tuple(map(float, pair)) for pair in raw["moves_ang"]),
             notices=tuple(raw["notices"]),
         )

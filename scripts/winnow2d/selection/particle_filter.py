@@ -9,13 +9,15 @@ of particles do not matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from winnow2d.decisions import AUTOMATIC, ParticleDecision
+from winnow2d.decisions import AUTOMATIC, ClassDecision, ParticleDecision
 from winnow2d.records import Particles
 
+COLUMN = "good_posterior"  # of the ledger
 LEAST_MEMBERS = 8  # of a class whose members can be compared with each other
 MOST_DEVIATION = 5.0  # robust standard deviations beyond which a member is no more unusual
 LEAST_SHARE = 0.01  # good shares are taken for at least this and at most one less this
@@ -153,7 +155,28 @@ def filter_particles(
     probability = good_probability(particles, good_share)
     if probability is None:
         return Filtered({}, {})
-    index, probability = particles.class_index, np.round(probability, 6)  # as the ledger has it
+    probability = np.round(probability, 6)  # as the ledger has it
+    decisions = decisions_by(probability, particles.class_index, kept, decided_by, limits)
+    return Filtered(decisions, {COLUMN: probability})
+
+
+def deciders(decided_by: Sequence[str], exceptions: Sequence[ClassDecision]) -> list[str]:
+    """Return who decided on each class, (k,): classes that hold a rare view are left alone, as a person's are."""
+    rare = {item.class_index for item in exceptions}
+    return ["rare view" if k in rare else who for k, who in enumerate(decided_by)]
+
+
+def decisions_by(
+    probability: np.ndarray, index: np.ndarray, kept: np.ndarray, decided_by: Sequence[str], limits: Limits
+) -> dict[int, ParticleDecision]:
+    """Return what follows from the probabilities of particles: row (0-based) -> decision; see `filter_particles`.
+
+    Parameters
+    ----------
+    probability : (n,) array
+    index : (n,) int array
+        The class of each particle; -1 for none.
+    """
     is_automatic = np.append(np.array(decided_by) == AUTOMATIC, False)[index]
     is_kept = np.append(np.asarray(kept, dtype=bool), False)[index]
     doubtful = np.flatnonzero(is_automatic & is_kept & (probability < limits.prune_below))
@@ -161,7 +184,7 @@ def filter_particles(
     lost = np.cumsum(probability[doubtful])
     pruned = np.sort(doubtful[lost <= limits.prune_loss * probability[is_kept].sum()])
     rescued = np.flatnonzero(is_automatic & ~is_kept & (probability > limits.rescue_above))
-    decisions = {
+    return {
         int(row): ParticleDecision(False, f"unlikely to be good: {probability[row]:.3f} (in class {index[row] + 1})")
         for row in pruned
     } | {
@@ -171,4 +194,3 @@ def filter_particles(
         )
         for row in rescued
     }  # fmt: skip
-    return Filtered(decisions, {"good_posterior": probability})

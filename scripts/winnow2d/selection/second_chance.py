@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from winnow2d.selection.particle_filter import Limits
+
 PARTICLES_PER_CLASS = 20  # at least: an average of fewer shows no junk from no particle
 LEAST_CLASSES = 5  # so that what is wrongly rejected need not share a class with all the junk
+# In a second chance most are junk: all that are rather junk stay away, and nobody comes back without its class.
+LIMITS = Limits(prune_below=0.5, prune_loss=1.0, rescue_above=1.0)
 SMALLEST_POOL = PARTICLES_PER_CLASS * LEAST_CLASSES
 
 
