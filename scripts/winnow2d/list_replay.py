@@ -118,7 +118,7 @@ def _second_chance(project: Path, job: JobFile) -> ParticleTable:
         probability = particles[COLUMN].to_numpy(dtype=np.float64)
         for row, decision in decisions_by(probability, index, choice.kept, choice.decided_by, LIMITS).items():
             is_back[row] = decision.is_kept
-    for row in np.flatnonzero(is_back != particles["kept"].to_numpy(dtype=bool)):
+    for row in map(int, np.flatnonzero(is_back != particles["kept"].to_numpy(dtype=bool))):
         said = "comes back" if particles["kept"][row] else "does not come back"
         raise WinnowError(f"{path}, row {row + 1}: {particles['image_name'][row]} {said}; chosen again it is not so.")
     again = read_particle_table(project / _one(job, "data"))
