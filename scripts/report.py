@@ -1,5 +1,6 @@
 """Tell all rounds on one page: class averages, counts and curves (no job of RELION; report/index.html)."""
 
+import csv
 import dataclasses
 import hashlib
 import logging
@@ -137,9 +138,7 @@ def read_rounds(inputs: Any) -> list[RoundRecord]:
 def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Path]) -> RoundRecord:
     """Return a round with what its selection left: kept particles and their ledger, and files not every round has."""
     found: dict[str, Any] = {
-        name: pd.read_csv(own[name], sep="\t", dtype=str if name == "warnings" else None, keep_default_na=False)
-        for name in ("warnings", "views")
-        if name in own
+        name: pd.read_csv(own[name], **_cells(name)) for name in ("warnings", "views") if name in own
     }
     if "overrides" in own and not record.is_pending:
         found["override"] = override_of(yaml.safe_load(own["overrides"].read_text(encoding="utf-8")))
@@ -153,6 +152,16 @@ def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Pa
             returned = particles.get(SECOND_CHANCE, pd.Series(dtype=str))
             found["n_returned"] = int((pd.to_numeric(returned) > 0).sum())
     return dataclasses.replace(record, **found)
+
+
+def _cells(name: str) -> dict[str, Any]:
+    """Return how the cells of a table are read: warnings as text, whatever quotes are in it."""
+    return {
+        "sep": "\t",
+        "quoting": csv.QUOTE_NONE,
+        "keep_default_na": False,
+        "dtype": str if name == "warnings" else None,
+    }
 
 
 def _paths(inputs: Any, name: str) -> list[Path]:

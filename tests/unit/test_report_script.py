@@ -224,7 +224,7 @@ def test_one_part_of_a_first_round_may_wait_before_another_is_decided(finished, 
 
 
 def test_files_that_only_some_rounds_have(finished):
-    Path("report/round_01/warnings.tsv").write_text("kind\tsentence\tclasses\nNA\tmask clips\t3\n")
+    Path("report/round_01/warnings.tsv").write_text('kind\tsentence\tclasses\nNA\t"mask clips\t3\n')
     Path("report/round_01/views.tsv").write_text("view\tn_in\nA\t12\n")
     Path("overrides").mkdir()
     Path("overrides/round_01.yaml").write_text("by: Jane\nwhy: ice\nkeep: [{class: 3, why: side}]\ndrop: [2]\n")
@@ -236,7 +236,7 @@ def test_files_that_only_some_rounds_have(finished):
     finished.warnings, finished.views = "report/round_01/warnings.tsv", ["report/round_01/views.tsv"]
     finished.overrides, finished.rejected = ["overrides/round_01.yaml"], "Select/job012/rejected.star"
     (record,) = report.read_rounds(finished)
-    assert record.warnings.to_dict("records") == [{"kind": "NA", "sentence": "mask clips", "classes": "3"}]
+    assert record.warnings.to_dict("records") == [{"kind": "NA", "sentence": '"mask clips', "classes": "3"}]
     assert record.views["n_in"].tolist() == [12]
     assert (record.n_returned, record.n_rejected) == (2, 7)
     assert record.override == Override("Jane", "ice", {3: Entry(True, "Jane", "side"), 2: Entry(False, "Jane", "ice")})

@@ -49,6 +49,7 @@ def selection_data(record: RoundRecord, classes: pd.DataFrame, project: str) -> 
     """
     ledger = record.class_ledger.set_index(record.class_ledger["class"].astype(int))
     automatic = ledger["automatic"] if "automatic" in ledger else None
+    views = ledger["view"] if "view" in ledger else None
     thresholds = classes["threshold"].dropna().unique() if "threshold" in classes else []
     override = record.override or Override("", "", {})
     items = []
@@ -61,6 +62,7 @@ def selection_data(record: RoundRecord, classes: pd.DataFrame, project: str) -> 
                 "score": _number(row["score"], 6),
                 "good": _number(row.get("good_share", math.nan), 6),
                 "resolution": _number(row["resolution_ang"], 3),
+                "view": int(views.at[row["class_number"]]) if views is not None else None,
                 "kept": row["is_kept"],
                 "automatic": _automatic(record, row, automatic),
                 "entry": entry is not None,
