@@ -2,9 +2,10 @@
 #
 # REQUIRED INPUTS: the particles.star of the round before, or of the extraction; where the round goes on from
 #          an optimiser file (class2d.fn_cont), that file and those it names.
-# OUTPUTS: the five files of the last iteration in Class2D/job{round}1, as RELION writes them. Only these
-#          are declared: Snakemake deletes declared files before it runs a job again, and the earlier
-#          iterations are what an interrupted job goes on from.
+# OUTPUTS: the five files of the last iteration in Class2D/job{round}1, as RELION writes them, and the classes
+#          that hold most of each particle's posterior (run_itNNN_posteriors.npy). Only these are declared:
+#          Snakemake deletes declared files before it runs a job again, and the earlier iterations are what an
+#          interrupted job goes on from.
 
 
 rule class2d:
@@ -17,6 +18,7 @@ rule class2d:
         optimiser="Class2D/job{round}1/run_it{iteration}_optimiser.star",
         sampling="Class2D/job{round}1/run_it{iteration}_sampling.star",
         classes="Class2D/job{round}1/run_it{iteration}_classes.mrcs",
+        posteriors="Class2D/job{round}1/run_it{iteration}_posteriors.npy",
     log:
         "logs/class2d/job{round}1_it{iteration}.log",
     benchmark:

@@ -24,7 +24,15 @@ from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import OF_REGROUPING, OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
+from winnow2d.options import (
+    OF_REGROUPING,
+    OF_SECOND_CHANCE,
+    OF_SELECTION,
+    PROJECT_WIDE,
+    Class2DOptions,
+    OwnOptions,
+    SelectOptions,
+)
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -202,6 +210,7 @@ def own_options(wildcards):
     unread = {
         *PROJECT_WIDE,
         *OF_SELECTION,
+        *OF_SECOND_CHANCE,
         *OF_REGROUPING,
         "auto_box",  # what it chose stands in the particles
         "resolution",

@@ -8,6 +8,12 @@ def selection_own(wildcards):
     return said | ({"stacks_root": own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {})
 
 
+def posteriors_of_round(wildcards):
+    """Return the file with the classes of largest posterior; a classification that is given may have none."""
+    block = block_of(wildcards)
+    return [] if PLAN.is_given(block) else [PLAN.last_iteration(block, "posteriors.npy")]
+
+
 def said_by_hand(wildcards):
     """Return the file with what a person said of a block's classes, where there is one."""
     return PLAN.overrides(block_of(wildcards))

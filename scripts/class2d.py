@@ -29,7 +29,7 @@ from winnow2d.option_values import unused_of, without_result
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration
 
-OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs")
+OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs", "posteriors.npy")
 
 
 def planned_outputs(options: Class2DOptions) -> dict[str, str]:

@@ -15,6 +15,7 @@ from winnow2d.formats.jobs import JobFile, as_list, is_ours, split_job_name
 from winnow2d.formats.ledger import particle_decisions, write_particle_ledger
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import ParticleTable, read_particle_table
+from winnow2d.formats.second_chance import write_rejected
 from winnow2d.formats.selection_star import (
     class_indices,
     classified_particles,
@@ -33,7 +34,7 @@ logger = logging.getLogger("winnow2d")
 
 OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
-    "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+    "rejected": "rejected.star", "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
     "warnings": "warnings.tsv",
 }  # fmt: skip
 
@@ -133,6 +134,7 @@ with runner.job(globals(), SPEC) as job:
         )  # fmt: skip
 
     write_kept_particles(job.outputs.particles, moved, is_kept, list(duplicates))
+    write_rejected(job.outputs.rejected, table, is_kept, list(duplicates))
     stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
     if stack:
         model = judged.iteration.model
