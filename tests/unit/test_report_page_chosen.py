@@ -27,7 +27,7 @@ def test_clicks_change_the_choice_and_its_sums(shown):
         "40 of 60 particles (66.7 %)",
         "4 of 6 classes",
         f"{kept:.0f} good ones expected, {good.sum() - kept:.0f} lost",
-        "3 changed against automatic",
+        "3 differ from automatic",
     ]
     assert page.texts("#round-1 .chips b") == ["6", "4", "2", "3"]
     page.click(tile(6))
