@@ -33,9 +33,8 @@ SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
 UNKNOWN = "not known"
 GENERAL = "model_general"
 PROPOSAL = "proposal.tsv"  # the class ledger of a round that waits for a person's choice
-SOME_ROUNDS = ("warnings", "views", "overrides", "rejected", "second_chances")
+SOME_ROUNDS = ("warnings", "views", "overrides", "second_chances")
 WHOLE_LEDGER = "particles.tsv"
-SECOND_CHANCE = "winnowSecondChance"
 logger = logging.getLogger("winnow2d")
 
 
@@ -102,7 +101,7 @@ def read_rounds(inputs: Any) -> list[RoundRecord]:
 
     A round is known by the `round_NN` of its class ledger; so is a part of the first one. Where that ledger is
     `proposal.tsv`, the round waits for a person's choice, and has no kept particles and no particle ledger. Named for
-    some rounds only: what `SOME_ROUNDS` lists; the round of `rejected` is that of its job.
+    some rounds only: what `SOME_ROUNDS` lists.
     """
     lists = [_paths(inputs, name) for name in ("model", "optimiser", "classes", "class_ledgers")]
     selected = zip(_paths(inputs, "kept"), _paths(inputs, "particle_ledgers"), strict=True)
@@ -151,10 +150,6 @@ def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Pa
         found["particle_ledger"] = read_decisions(particle_ledger, second)
         for again in map(read_ledger, second):
             found |= {"n_rejected": len(again), "n_returned": int(again["kept"].sum())}
-        if "rejected" in own:
-            found["n_rejected"] = len(read_star(own["rejected"]).get("particles", ()))
-            returned = particles.get(SECOND_CHANCE, pd.Series(dtype=str))
-            found["n_returned"] = int((pd.to_numeric(returned) > 0).sum())
     return dataclasses.replace(record, **found)
 
 
@@ -174,11 +169,11 @@ def _paths(inputs: Any, name: str) -> list[Path]:
 
 
 def _round_of(path: Path) -> int:
-    """Return the round a file is about, from `round_NN` in its path or the job directory `jobRRn`."""
-    found = re.search(r"round_(\d+)|/job(\d+)\d/", path.as_posix())
+    """Return the round a file is about, from `round_NN` in its path."""
+    found = re.search(r"round_(\d+)", path.as_posix())
     if found is None:
-        raise JobError(f"{path}: neither round_NN nor a job directory of a round is in its path.")
-    return int(found[1] or found[2])
+        raise JobError(f"{path}: no round_NN is in its path, so it is not known of which round it is.")
+    return int(found[1])
 
 
 def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], is_demo: bool) -> Project:
