@@ -40,6 +40,7 @@ if PLAN.n_parts > 1:
 
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
+include: "rules/classification_inputs.smk"
 include: "rules/class2d.smk"
 include: "rules/continue_class2d.smk"
 include: "rules/selection_inputs.smk"

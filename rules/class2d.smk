@@ -12,6 +12,8 @@ rule class2d:
     """Classify the particles of one round (RELION job type Class2D)."""
     input:
         particles=particles_entering,
+        figures=figures_before,
+        passed_on=classification_before,
     output:
         data="Class2D/job{round}1/run_it{iteration}_data.star",
         model="Class2D/job{round}1/run_it{iteration}_model.star",
@@ -42,5 +44,6 @@ rule class2d:
         options=class2d_options,
         own=own_options,
         continued=checksum_of_continued,
+        stop=stop_options,
     script:
         "../scripts/class2d.py"

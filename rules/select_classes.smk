@@ -21,6 +21,7 @@ rule select_classes:
         posteriors=posteriors_of_round,
         overrides=said_by_hand,
         selection=selection_file,
+        figures=figures_before,
     output:
         particles="Select/job{round}2/particles.star",
         class_averages="Select/job{round}2/class_averages.star",
@@ -29,6 +30,7 @@ rule select_classes:
         class_ledger="report/round_{round}/classes.tsv",
         particle_ledger="report/round_{round}/particles.tsv",
         warnings="report/round_{round}/warnings.tsv",
+        figures="report/round_{round}/figures.tsv",
     log:
         "logs/select_classes/job{round}2.log",
     benchmark:
@@ -44,6 +46,7 @@ rule select_classes:
         particle_diameter=diameter_of_round,
         own=selection_own,
         by_hand=checksum_by_hand,
+        stop=stop_options,
     script:
         "../scripts/select_classes.py"
 

@@ -255,6 +255,11 @@ class OwnOptions:
         0, "With do_regroup, join groups until each has this many particles (0 = by nr_groups)", "Winnow", minimum=0
     )
     keep_rare_views: bool = option(True, "Keep the best class of a view that the choice would lose?", "Winnow")
+    stop_share: float = option(
+        1.0, "Pass on all further rounds once a round keeps more than this share (1 = never)", "Winnow",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    stop_unimproved: bool = option(False, "Pass on all further rounds once a round improves nothing?", "Winnow")
     continue_to: int = option(
         0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
     )
@@ -271,7 +276,8 @@ class OwnOptions:
 # Own options read before the first round or after the last: they are said at top level only.
 PROJECT_WIDE = (
     "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
-    "reextract", "reextract_micrographs", "reextract_size", "splits",
+    "reextract", "reextract_micrographs", "reextract_size", "splits", "stop_share",
+    "stop_unimproved",
 )  # fmt: skip
 
 # Own options that only a choice of classes reads: they change no classification.

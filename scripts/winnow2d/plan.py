@@ -215,6 +215,23 @@ class Plan:
             return self.given.file(name)
         return f"{block.job('Class2D', 1)}/run_it{block.round.class2d.n_iterations:03d}_{name}"
 
+    def may_stop_after(self, block: Block) -> list[Block]:
+        """Return the rounds after which a block may be passed on without work: that before it, and the one before.
+
+        None where it has nothing to pass on: another box, a choice by hand, or several classifications before it.
+        """
+        own, number = self.config.own, block.round.number
+        is_asked = own.stop_share < 1 or own.stop_unimproved
+        if not is_asked or number == 1 or block.name in self.boxed or block.round.is_by_hand:
+            return []
+        last = [one for one in self.blocks if number - 2 <= one.round.number < number]
+        before = [one for one in last if one.round.number == number - 1]
+        return last[::-1] if len(last) <= 2 and len(before) == 1 and not self.is_given(before[0]) else []
+
+    def figures(self, block: Block) -> str:
+        """Return what says what a block came to."""
+        return f"report/round_{block.name}/figures.tsv"
+
     def of_all_blocks(self, name: str) -> list[str]:
         """Return that file of every block that the page shows."""
         return [self.last_iteration(block, name) for block in self.shown]
