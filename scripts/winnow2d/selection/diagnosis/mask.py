@@ -14,16 +14,16 @@ from .finding import Finding
 
 CLIPPED = 0.13  # mean density at the mask's rim over the highest of all radii
 NEIGHBOURS = 0.05  # rise of density from the gap around the particle to the rim, likewise
-TOO_LARGE = 2.0  # mask diameter over that of what is seen of the particle
+TOO_LARGE = 2.1  # mask diameter over that of what is seen of the particle, on average
 _SHARE = 0.5  # of the particles of counted classes that must be in classes concerned
 _GAP_DENSITY = 0.35  # over the highest: more is the hollow of a particle, not a gap around it
 _SECTORS = 12  # around the circle
 _SECTORS_RISING = 0.6  # part of them in which density rises by half of that: neighbours lie all around
 _RISE_IN_SD = 1.2  # the rise over what sectors differ by, in standard deviations of their mean
-_AT = np.linspace(0, 1, 25)  # radii of the mask at which density is looked at
+_AT = np.linspace(0, 1, 49)  # radii of the mask at which density is looked at
 _RIM, _GAP = _AT >= 0.87, (_AT >= 0.35) & (_AT <= 0.85)
 _FLOOR = (_AT >= 0.8) & (_AT < 1)
-_SEEN = 0.98  # of the density's power is inside what is seen of the particle
+_SEEN = 0.97  # of the density's power is inside what is seen of the particle
 _ABOVE_FLOOR = 1.5  # times the power of the solvent: less is not particle
 _BLUR = 0.03  # mask diameters
 _ROOM = 1.35  # mask diameter suggested, over what is seen of the particle
@@ -123,7 +123,7 @@ def _rises_by_sector(averages: Averages, gap: float) -> np.ndarray:
 
 def _too_large(averages: Averages) -> Finding | None:
     seen, diameter = extents(averages), averages.mask_diameter_ang
-    extent = averages.quantile(seen, 0.5) * diameter
+    extent = averages.mean(seen) * diameter
     if TOO_LARGE * extent > diameter:
         return None
     suggested = _stepped(_ROOM * averages.quantile(seen, 0.75) * diameter)
