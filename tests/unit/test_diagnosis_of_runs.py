@@ -25,7 +25,7 @@ def particle_set():
 
 
 def warnings_of(iteration, mask_ang):
-    share = score_classes(class_features(iteration, mask_ang))
+    share = score_classes(class_features(iteration, mask_ang)).good_share
     return diagnose(iteration, mask_ang, share)
 
 
