@@ -40,9 +40,12 @@ if PLAN.n_parts > 1:
 
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
+include: "rules/classification_inputs.smk"
 include: "rules/class2d.smk"
 include: "rules/continue_class2d.smk"
+include: "rules/selection_inputs.smk"
 include: "rules/select_classes.smk"
+include: "rules/second_chance.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
 include: "rules/report.smk"

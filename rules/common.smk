@@ -24,7 +24,15 @@ from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import OF_REGROUPING, OF_SELECTION, PROJECT_WIDE, Class2DOptions, OwnOptions
+from winnow2d.options import (
+    OF_REGROUPING,
+    OF_SECOND_CHANCE,
+    OF_SELECTION,
+    PROJECT_WIDE,
+    Class2DOptions,
+    OwnOptions,
+    SelectOptions,
+)
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
@@ -150,39 +158,6 @@ def checksum_of_continued(wildcards):
     return CONTINUED.get(round_of(wildcards).number, "")
 
 
-def class2d_options(wildcards):
-    """Return the options of a round's classification, as far as they may change a result."""
-    values = dataclasses.asdict(round_of(wildcards).class2d)
-    return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
-
-
-def first_classification(wildcards):
-    """Return the files of the classification that a job goes on with, by name."""
-    names = {"continued": "optimiser.star", "model": "model.star", "sampling": "sampling.star", "data": "data.star"}
-    return {name: PLAN.first_classification(block_of(wildcards), file) for name, file in names.items()}
-
-
-def continued_options(wildcards):
-    """Return the options of the job that goes on with a round's classification."""
-    item, options = round_of(wildcards), class2d_options(wildcards)
-    total = {"nr_iter_em" if item.class2d.do_em else "nr_iter_grad": item.own.continue_to}
-    return options | total | {"fn_cont": PLAN.first_classification(block_of(wildcards), "optimiser.star")}
-
-
-def compute_options(wildcards):
-    """Return, as JSON, the options of a round's classification that change no result, where they were set."""
-    values = dataclasses.asdict(round_of(wildcards).class2d)
-    default = Class2DOptions()
-    names = [name for name in without_result(Class2DOptions) if values[name] != getattr(default, name)]
-    return json.dumps({name: values[name] for name in names})
-
-
-def written_every(wildcards):
-    """Return of how many VDAM iterations one is written; 0 for EM, which writes all."""
-    item = round_of(wildcards)
-    return 0 if item.class2d.do_em else item.own.grad_write_iter
-
-
 def diameter_of_round(wildcards):
     """Return the mask diameter of a round's classification, in Angstrom."""
     if PLAN.is_given(block_of(wildcards)):
@@ -190,66 +165,10 @@ def diameter_of_round(wildcards):
     return round_of(wildcards).class2d.particle_diameter
 
 
-def selection_own(wildcards):
-    """Return the options of ours a choice of classes needs; those at their default change nothing by being there."""
-    own, default = round_of(wildcards).own, OwnOptions()
-    said = {name: getattr(own, name) for name in OF_SELECTION if getattr(own, name) != getattr(default, name)}
-    return said | ({"stacks_root": own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {})
-
-
-def said_by_hand(wildcards):
-    """Return the file with what a person said of a block's classes, where there is one."""
-    return PLAN.overrides(block_of(wildcards))
-
-
-def selection_file(wildcards):
-    """Return the file of RELION's display that chooses a block's classes, where the config names one."""
-    return PLAN.selection_file(block_of(wildcards))
-
-
-def checksum_by_hand(wildcards):
-    """Return the checksum of what a person said of a block's classes; its time may be that of a copy."""
-    paths = [Path(path) for path in (*said_by_hand(wildcards), *selection_file(wildcards))]
-    content = b"".join(path.read_bytes() for path in paths if path.is_file())
-    return hashlib.sha256(content).hexdigest() if content else ""
-
-
-def select_options(wildcards):
-    """Return the options of a round's choice of classes."""
-    return dataclasses.asdict(round_of(wildcards).selection)
-
-
 def split_options():
     """Return the options of the job that deals particles into the parts of the first round."""
     relions = {"do_class_ranker": False, "rank_threshold": 0.5}
     return relions | {"do_split": True, "do_random": True, "nr_split": PLAN.n_splits}
-
-
-def regroup_options(wildcards):
-    """Return the options of a round's regrouping."""
-    return dataclasses.asdict(round_of(wildcards).regroup)
-
-
-def regroup_own(wildcards):
-    """Return the options of ours that a round's regrouping reads."""
-    return {name: getattr(round_of(wildcards).own, name) for name in OF_REGROUPING}
-
-
-def own_options(wildcards):
-    """Return the options RELION has no field for, as far as they change what a round's classification writes."""
-    item = round_of(wildcards)
-    unread = {
-        *PROJECT_WIDE,
-        *OF_SELECTION,
-        *OF_REGROUPING,
-        "auto_box",  # what it chose stands in the particles
-        "resolution",
-        "preset",  # by now it is in the number of iterations
-        "continue_to",
-        *runner.AS_RESOURCES,
-        *(["grad_em_iters"] if item.class2d.do_em else []),
-    }
-    return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
 
 
 def extraction_own(item):

@@ -1,7 +1,7 @@
 # Goes on with the classification of a round that has not converged (own.continue_to).
 #
 # REQUIRED INPUTS: the last iteration of the round's classification, and the particles it was made from.
-# OUTPUTS: the five files of the last iteration in Class2D/job{round}4. Where the classification has converged they
+# OUTPUTS: the six files of the last iteration in Class2D/job{round}4. Where the classification has converged they
 #          are those of Class2D/job{round}1 under these names, and run.out says so.
 
 
@@ -16,6 +16,7 @@ rule continue_class2d:
         optimiser="Class2D/job{round}4/run_it{iteration}_optimiser.star",
         sampling="Class2D/job{round}4/run_it{iteration}_sampling.star",
         classes="Class2D/job{round}4/run_it{iteration}_classes.mrcs",
+        posteriors="Class2D/job{round}4/run_it{iteration}_posteriors.npy",
     log:
         "logs/continue_class2d/job{round}4_it{iteration}.log",
     benchmark:

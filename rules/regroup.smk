@@ -8,7 +8,7 @@
 rule regroup:
     """Put the kept particles in intensity groups of enough size (RELION job type Select)."""
     input:
-        particles="Select/job{round}2/particles.star",
+        particles=lambda wildcards: block_of(wildcards).chosen,
         data=classified("data.star"),
         model=classified("model.star"),
         optimiser=classified("optimiser.star"),

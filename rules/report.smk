@@ -19,6 +19,7 @@ rule report:
         # of a round that waits for a choice by hand the proposal
         class_ledgers=[PLAN.class_ledger(block) for block in PLAN.shown],
         particle_ledgers=expand("report/round_{round}/particles.tsv", round=[block.name for block in PLAN.decided]),
+        second_chances=expand("report/round_{round}/second_chance.tsv", round=PLAN.second_chances),
         warnings=expand("report/round_{round}/warnings.tsv", round=[block.name for block in PLAN.decided]),
         overrides=[path for block in PLAN.decided for path in PLAN.overrides(block)],
         truth=PLAN.truths,

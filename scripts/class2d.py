@@ -28,8 +28,9 @@ from winnow2d.formats.state import STATE_FILE, StateFile, fingerprint, load_stat
 from winnow2d.option_values import unused_of, without_result
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration
+from winnow2d.round_ends import pass_on_classification, reason_to_pass_on
 
-OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs")
+OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs", "posteriors.npy")
 
 
 def planned_outputs(options: Class2DOptions) -> dict[str, str]:
@@ -277,4 +278,7 @@ def run_job(job: runner.Job) -> None:
 
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
-        run_job(job)
+        if reason := reason_to_pass_on(job):
+            pass_on_classification(job, reason)
+        else:
+            run_job(job)

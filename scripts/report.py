@@ -21,6 +21,7 @@ from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
 from winnow2d.formats.jobs import is_ours, read_job_star
 from winnow2d.formats.ledger import read_ledger, write_whole_ledger
 from winnow2d.formats.refinement import read_iteration
+from winnow2d.formats.second_chance import read_decisions
 from winnow2d.formats.star import read_star
 from winnow2d.records import Iteration
 from winnow2d.report.decisions import override_of
@@ -31,7 +32,7 @@ SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
 UNKNOWN = "not known"
 GENERAL = "model_general"
 PROPOSAL = "proposal.tsv"  # the class ledger of a round that waits for a person's choice
-SOME_ROUNDS = ("warnings", "views", "overrides", "rejected")
+SOME_ROUNDS = ("warnings", "views", "overrides", "rejected", "second_chances")
 WHOLE_LEDGER = "particles.tsv"
 SECOND_CHANCE = "winnowSecondChance"
 logger = logging.getLogger("winnow2d")
@@ -100,7 +101,7 @@ def read_rounds(inputs: Any) -> list[RoundRecord]:
 
     A round is known by the `round_NN` of its class ledger; so is a part of the first one. Where that ledger is
     `proposal.tsv`, the round waits for a person's choice, and has no kept particles and no particle ledger. Named for
-    some rounds only: `warnings`, `views`, `overrides`, and `rejected`, whose round is that of its job.
+    some rounds only: what `SOME_ROUNDS` lists; the round of `rejected` is that of its job.
     """
     lists = [_paths(inputs, name) for name in ("model", "optimiser", "classes", "class_ledgers")]
     selected = zip(_paths(inputs, "kept"), _paths(inputs, "particle_ledgers"), strict=True)
@@ -147,7 +148,10 @@ def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Pa
         kept, particle_ledger = files
         particles = read_star(kept)["particles"]
         found |= {"selected": kept.as_posix(), "n_selected": len(particles)}
-        found["particle_ledger"] = read_ledger(particle_ledger)
+        second = [own["second_chances"]] if "second_chances" in own else []
+        found["particle_ledger"] = read_decisions(particle_ledger, second)
+        for again in map(read_ledger, second):
+            found |= {"n_rejected": len(again), "n_returned": int(again["kept"].sum())}
         if "rejected" in own:
             found["n_rejected"] = len(read_star(own["rejected"]).get("particles", ()))
             returned = particles.get(SECOND_CHANCE, pd.Series(dtype=str))

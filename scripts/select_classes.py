@@ -3,6 +3,7 @@
 The classification is that of the round, or one that another program or project made (input: {optimiser: ...}).
 """
 
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -15,6 +16,8 @@ from winnow2d.formats.jobs import JobFile, as_list, is_ours, split_job_name
 from winnow2d.formats.ledger import particle_decisions, write_particle_ledger
 from winnow2d.formats.mrc import write_stack
 from winnow2d.formats.particles import ParticleTable, read_particle_table
+from winnow2d.formats.run_warnings import write_run_warnings
+from winnow2d.formats.second_chance import write_rejected
 from winnow2d.formats.selection_star import (
     class_indices,
     classified_particles,
@@ -27,14 +30,15 @@ from winnow2d.formats.selection_star import (
 from winnow2d.intake.classified import enter_classified
 from winnow2d.intake.rounds import planned
 from winnow2d.recentring import moved_with_averages, moves_of
+from winnow2d.round_ends import decisions_passed_on, reason_to_pass_on, write_figures
 from winnow2d.selection.recentre import recentred
 
 logger = logging.getLogger("winnow2d")
 
 OUTPUTS = {
     "particles": "particles.star", "class_averages": "class_averages.star", "backup_selection": "backup_selection.star",
-    "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
-    "warnings": "warnings.tsv",
+    "rejected": "rejected.star", "class_ledger": "classes.tsv", "particle_ledger": "particles.tsv",
+    "warnings": "warnings.tsv", "figures": "figures.tsv",
 }  # fmt: skip
 
 
@@ -108,11 +112,18 @@ with runner.job(globals(), SPEC) as job:
     judged = choosing.judge(job.inputs.data, job.inputs.optimiser, job.inputs.model, diameter)
     k = len(judged.classes)
     hand = choosing.by_hand(job.options, job.own, overrides_of(job), averages_of(job), k)
+    passed_on = reason_to_pass_on(job)
     guard = choosing.guard_of_views(judged, job.options, job.own, hand)
+    if passed_on:
+        guard = dataclasses.replace(guard, exceptions=decisions_passed_on(judged, passed_on), notices=())
     choice = choosing.choose(judged, job.options, job.own, hand, guard.exceptions)
-    choosing.tell_of_run(job.outputs.warnings, judged, choice, guard, job.inputs.optimiser)
+    if passed_on:
+        logger.info("Passed on: %s", passed_on)
+        write_run_warnings(job.outputs.warnings, [])
+    else:
+        choosing.tell_of_run(job.outputs.warnings, judged, choice, guard, job.inputs.optimiser)
     moves = []
-    if job.options.do_recenter and job.own.recentre_particles:
+    if job.options.do_recenter and job.own.recentre_particles and not passed_on:
         moves = moves_of(judged.iteration.model, choice.kept, job.inputs.optimiser)
 
     for path in (job.outputs.class_ledger,) if choice.kept.any() else (job.outputs.class_ledger, spare_ledger):
@@ -133,6 +144,8 @@ with runner.job(globals(), SPEC) as job:
         )  # fmt: skip
 
     write_kept_particles(job.outputs.particles, moved, is_kept, list(duplicates))
+    write_figures(job.outputs.figures, judged, choice, is_kept, passed_on)
+    write_rejected(job.outputs.rejected, table, is_kept, list(duplicates))
     stack = job.directory / "class_averages.mrcs" if job.options.do_recenter else None
     if stack:
         model = judged.iteration.model

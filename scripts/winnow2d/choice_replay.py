@@ -64,7 +64,7 @@ def replay_project(project: Path) -> list[Replay]:
     alias = project / "Select/clean/particles.star"
     if alias.is_file():
         final.selected = alias.resolve().relative_to(project.resolve()).as_posix()
-        _check_final(final, alias, replays)
+        _check_final(final, alias, replays, [_came_back(project, replay.folder) for replay in replays])
         replays.append(final)
     return replays
 
@@ -180,13 +180,22 @@ def _list_differences(kept: ParticleTable, selected: Path) -> Iterator[str]:
         yield f"{selected}: line {first} is not what the choice made again writes."
 
 
-def _check_final(final: Replay, alias: Path, replays: Sequence[Replay]) -> None:
+def _came_back(project: Path, folder: Path) -> set[str]:
+    """Return the particles that came back in the second chance of a round, if its page names one."""
+    page, path = project / REPORT / "job.star", folder / "second_chance.tsv"
+    if not page.is_file() or path.as_posix() not in as_list(read_job_star(page, None).inputs.get("second_chances", [])):
+        return set()
+    again = read_ledger(project / path)
+    return set(again["image_name"][again["kept"]])
+
+
+def _check_final(final: Replay, alias: Path, replays: Sequence[Replay], back: Sequence[set[str]]) -> None:
     """Compare the final particles by name with what the rounds left; regrouping changes other columns."""
     names = tuple(read_particle_table(alias).particles["rlnImageName"])
     final.n_kept, final.names = len(names), names
     if final.selected.startswith("Select/job008/"):
         return  # rows of another extraction (own.map_to) have other names
-    lists = [set(replay.names) for replay in replays]
+    lists = [set(replay.names) | more for replay, more in zip(replays, back, strict=True)]
     left = set[str]().union(*lists) if final.selected.startswith("JoinStar/") else lists[-1]
     if set(names) != left:
         final.differences.append(f"{final.selected} holds {len(names):,} particles, not those that the rounds left.")

@@ -133,6 +133,8 @@ def check_config(raw: Any) -> Config:
     own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
     n_parts = max(1, len(particles)) * own.splits
+    if optimiser and rounds and rounds[0].own.second_chance:
+        check.problem("own.second_chance: not in round 1, whose classification is given; say it in later rounds.")
     check.problems += faults_of_parts(n_parts, len(particles), len(rounds), own, optimiser)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))

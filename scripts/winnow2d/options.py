@@ -231,6 +231,11 @@ class OwnOptions:
     most_kept: float = option(
         0.98, "Share of the particles above which a choice keeps nearly everything", "Winnow", minimum=0, maximum=1
     )
+    particle_filter: bool = option(True, "Prune and rescue single particles, where a choice is automatic?", "Winnow")
+    prune_below: float = option(0.25, "Kept classes lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    rescue_above: float = option(0.7, "Dropped classes keep particles more likely good", "Winnow", minimum=0, maximum=1)
+    second_chance: bool = option(False, "Classify rejected particles by themselves, and choose from them?", "Winnow")
+    second_chance_threshold: float = option(0.5, "Minimum score of what comes back", "Winnow", minimum=0, maximum=1)
     reextract: bool = option(False, "Extract the kept particles again in the end, whole and re-centred?", "Winnow")
     reextract_micrographs: str = option("", "Micrographs STAR file for reextract, where input names none", "Winnow")
     reextract_size: int = option(
@@ -250,6 +255,11 @@ class OwnOptions:
         0, "With do_regroup, join groups until each has this many particles (0 = by nr_groups)", "Winnow", minimum=0
     )
     keep_rare_views: bool = option(True, "Keep the best class of a view that the choice would lose?", "Winnow")
+    stop_share: float = option(
+        1.0, "Pass on all further rounds once a round keeps more than this share (1 = never)", "Winnow",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    stop_unimproved: bool = option(False, "Pass on all further rounds once a round improves nothing?", "Winnow")
     continue_to: int = option(
         0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
     )
@@ -266,15 +276,20 @@ class OwnOptions:
 # Own options read before the first round or after the last: they are said at top level only.
 PROJECT_WIDE = (
     "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
-    "reextract", "reextract_micrographs", "reextract_size", "splits",
+    "reextract", "reextract_micrographs", "reextract_size", "splits", "stop_share",
+    "stop_unimproved",
 )  # fmt: skip
 
 # Own options that only a choice of classes reads: they change no classification.
 OF_SELECTION = (
     "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
+    "particle_filter", "prune_below", "rescue_above",
     "keep_rare_views", "recentre_particles",
 )  # fmt: skip
 OF_REGROUPING = ("min_group_size",)  # likewise
+
+# Own options of the jobs that follow a choice of classes: they change neither it nor a classification.
+OF_SECOND_CHANCE = ("second_chance", "second_chance_threshold")
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}

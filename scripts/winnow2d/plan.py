@@ -41,6 +41,15 @@ class Block:
         """Return the directory of one of its jobs."""
         return f"{kind}/job{self.name}{digit}"
 
+    def classified_again(self, name: str) -> str:
+        """Return a file of the last iteration of its rejected particles, see `Plan.last_iteration`."""
+        return f"{self.job('Class2D', 5)}/run_it{self.round.class2d.n_iterations:03d}_{name}"
+
+    @property
+    def chosen(self) -> str:
+        """The particles it keeps, and those that come back in their second chance, before they may be regrouped."""
+        return f"{self.job('Select', 6 if self.round.own.second_chance else 2)}/particles.star"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,8 +62,10 @@ class Plan:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block, in the order of the rounds."""
-        first, *later = self.config.rounds
-        return (*(Block(first, part) for part in range(self.n_parts)), *(Block(item) for item in later))
+        return (
+            *(Block(self.config.rounds[0], part) for part in range(self.n_parts)),
+            *map(Block, self.config.rounds[1:]),
+        )
 
     @cached_property
     def undecided(self) -> tuple[Block, ...]:
@@ -90,9 +101,8 @@ class Plan:
         """What the run makes in the end, the page and single jobs apart; nothing before every choice is made."""
         if self.undecided:
             return []
-        own = self.config.own
-        ends = [CLEAN, *([REEXTRACTED] if own.reextract else []), *([MAPPED] if own.map_to else [])]
-        return [*ends, *self.exported.values()]
+        more = [*([REEXTRACTED] if self.config.own.reextract else []), *([MAPPED] if self.config.own.map_to else [])]
+        return [CLEAN, *more, *self.exported.values()]
 
     @property
     def given_overrides(self) -> list[tuple[str, bool, int | None]]:
@@ -144,6 +154,11 @@ class Plan:
     def regrouped(self) -> list[str]:
         """The names of blocks whose kept particles are regrouped."""
         return [block.name for block in self.blocks if block.round.regroup]
+
+    @property
+    def second_chances(self) -> list[str]:
+        """The names of blocks whose rejected particles get a second chance."""
+        return [block.name for block in self.decided if block.round.own.second_chance]
 
     @cached_property
     def boxed(self) -> list[str]:
@@ -200,13 +215,30 @@ class Plan:
             return self.given.file(name)
         return f"{block.job('Class2D', 1)}/run_it{block.round.class2d.n_iterations:03d}_{name}"
 
+    def may_stop_after(self, block: Block) -> list[Block]:
+        """Return the rounds after which a block may be passed on without work: that before it, and the one before.
+
+        None where it has nothing to pass on: another box, a choice by hand, or several classifications before it.
+        """
+        own, number = self.config.own, block.round.number
+        is_asked = own.stop_share < 1 or own.stop_unimproved
+        if not is_asked or number == 1 or block.name in self.boxed or block.round.is_by_hand:
+            return []
+        last = [one for one in self.blocks if number - 2 <= one.round.number < number]
+        before = [one for one in last if one.round.number == number - 1]
+        return last[::-1] if len(last) <= 2 and len(before) == 1 and not self.is_given(before[0]) else []
+
+    def figures(self, block: Block) -> str:
+        """Return what says what a block came to."""
+        return f"report/round_{block.name}/figures.tsv"
+
     def of_all_blocks(self, name: str) -> list[str]:
         """Return that file of every block that the page shows."""
         return [self.last_iteration(block, name) for block in self.shown]
 
     def selected(self, block: Block) -> str:
         """Return the particles a block ends with."""
-        return f"{block.job('Select', 3 if block.round.regroup else 2)}/particles.star"
+        return f"{block.job('Select', 3)}/particles.star" if block.round.regroup else block.chosen
 
     def selected_of_parts(self) -> list[str]:
         """Return what the parts of the first round end with."""
@@ -254,11 +286,7 @@ class Plan:
     def exported(self) -> dict[str, str]:
         """The particle files to be written for other programs, by program."""
         wanted = self.config.own.export
-        return {
-            program: f"export/{program}/particles.star"
-            for program in ("relion", "cryosparc")
-            if wanted in (program, "all")
-        }
+        return {one: f"export/{one}/particles.star" for one in ("relion", "cryosparc") if wanted in (one, "all")}
 
     @cached_property
     def jobs(self) -> list[str]:
@@ -272,6 +300,7 @@ class Plan:
         for block in self.blocks:
             jobs.append(block.job("Select", 2))
             jobs += [block.job("Select", 3)] if block.round.regroup else []
+            jobs += [block.job("Class2D", 5), block.job("Select", 6)] if block.round.own.second_chance else []
         jobs += ["JoinStar/job017"] if self.n_parts > 1 else []
         jobs += ["Select/job008"] if self.config.own.map_to else []
         return jobs

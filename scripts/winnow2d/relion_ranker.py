@@ -59,7 +59,8 @@ def read_classes(directory: Path) -> tuple[np.ndarray, np.ndarray]:
     ImageError
         If a file is missing or no array, has another shape, or a number that is not finite; all problems together.
     """
-    arrays, problems = {}, []
+    arrays: dict[str, np.ndarray] = {}
+    problems: list[str] = []
     for name in _SHAPES:
         try:
             arrays[name] = _array(directory / name)

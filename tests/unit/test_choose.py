@@ -7,7 +7,7 @@ from winnow2d.decisions import ByHand, ClassDecision
 from winnow2d.errors import ConfigError, WinnowError
 from winnow2d.selection.by_hand import decide
 from winnow2d.selection.choose import choose_classes
-from winnow2d.selection.guards import LOSS_TO_WARN, expected_loss
+from winnow2d.selection.guards import LOSS_TO_WARN, loss_to_tell_of
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores
 
@@ -151,7 +151,7 @@ def test_with_the_guard_something_is_kept_and_higher_thresholds_still_keep_no_mo
     assert (low.kept | ~high.kept).all()
     assert high.kept.any() == (sum(counts) > 0)
     n_kept = high.n_particles[high.kept].sum()
-    loss = expected_loss(high.n_particles, high.scores.good_share, high.kept)
+    loss = loss_to_tell_of(high.n_particles, high.scores.good_share, high.kept)
     assert n_kept >= least * sum(counts) or loss <= LOSS_TO_WARN
 
 
@@ -173,6 +173,11 @@ def test_the_expected_loss_is_warned_of_beyond_3_percent():
     assert lost(50) == [
         "About 5.0% of the good particles are expected to be lost: 50 of 1,000. A lower threshold keeps more of them."
     ]
+
+
+def test_a_class_that_is_nearly_all_junk_is_no_loss_to_tell_of():
+    assert not choose([0.9, 0.15], [60, 40], [1.0, 0.15]).notices
+    assert choose([0.9, 0.25], [60, 40], [1.0, 0.25]).notices[0].kind == "expected_loss"
 
 
 def test_a_floor_out_of_reach_is_a_notice():

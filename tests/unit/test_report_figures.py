@@ -42,7 +42,7 @@ def test_two_hundred_large_averages_stay_reasonable():
     assert sheet.uri.startswith("data:image/jpeg;base64,")
     assert len(sheet.uri) < 1_200_000
     exact = picture(figures.class_sheet(averages, largest_exact=10_000_000)).astype(float)
-    assert np.corrcoef(exact.ravel(), picture(sheet).ravel())[0, 1] > 0.95
+    assert np.corrcoef(exact.ravel(), picture(sheet).ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.2, 17.0), (0.981, 0.983), (5.0, 5.0), (0.0, 4e6)])

@@ -32,9 +32,9 @@ ENDED_BY_QUEUE = 60  # seconds until Slurm has ended what it was told to end; it
 class Scene:
     """A copy of a project in which a fault is tried."""
 
-    def __init__(self, cluster: Cluster, entered: Path, folder: Path, node: str):
+    def __init__(self, cluster: Cluster, entered: Path, name: str, node: str):
         self.cluster, self.node = cluster, node
-        self.project = Path(shutil.copytree(entered, folder / "queued", symlinks=True))
+        self.project = Path(shutil.copytree(entered, entered.with_name(name), symlinks=True))
         self.runs: list[QueueRun] = []
 
     def start(self, *arguments: str) -> QueueRun:
@@ -82,7 +82,7 @@ def out_of_time(scene: Scene) -> None:
     scene.control("update", f"JobId={scene.running()}", f"EndTime={soon}")
     wait_for(lambda: scene.jobs[0]["state"] == "TIMEOUT", ENDED_BY_QUEUE, "the time limit strikes")
     run.succeeds()
-    assert [(job["state"], job["limit"]) for job in scene.jobs[1:]] == [("COMPLETED", "1:20:00")]
+    assert [(job["state"], job["limit"]) for job in scene.jobs[1:]] == [("COMPLETED", "1:10:00")]
     assert "aborted: signal SIGTERM" in (scene.project / JOB / "run.out").read_text()
     scene.check_lost()
 
@@ -177,9 +177,7 @@ def tried(cluster, unbroken) -> Iterator[dict[Callable[[Scene], None], tuple[Sce
     """Return the scenes of all faults that can be tried together, and what becomes of them."""
     scenes = {}
     for fault, node in TOGETHER.items():
-        folder = unbroken.parent / fault.__name__
-        folder.mkdir()
-        scenes[fault] = Scene(cluster, unbroken.with_name("entered"), folder, node)
+        scenes[fault] = Scene(cluster, unbroken.with_name("entered"), fault.__name__, node)
     try:
         with ThreadPoolExecutor(len(scenes)) as pool:
             yield {fault: (scene, pool.submit(fault, scene)) for fault, scene in scenes.items()}
@@ -203,9 +201,7 @@ def test_a_fault_costs_an_iteration_at_most(tried, unbroken, fault):
 def test_a_controller_that_comes_back_costs_nothing(tried, cluster, unbroken):
     for _, outcome in tried.values():
         outcome.exception(300)  # it strikes whatever runs
-    folder = unbroken.parent / "controller"
-    folder.mkdir()
-    scene = Scene(cluster, unbroken.with_name("entered"), folder, "node1")
+    scene = Scene(cluster, unbroken.with_name("entered"), "controller", "node1")
     try:
         controller_restarted(scene)
     finally:

@@ -21,8 +21,8 @@ _ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
 _AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
 _RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
 SELECTION_FILES = (
-    "particles.star", "particles_removed.star", "class_averages.star", "class_averages.mrcs", "backup_selection.star",
-    "rank_optimiser.star", "rank_data.star", "rank_model.star",
+    "particles.star", "particles_removed.star", "rejected.star", "class_averages.star", "class_averages.mrcs",
+    "backup_selection.star", "rank_optimiser.star", "rank_data.star", "rank_model.star",
 )  # fmt: skip
 _UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
 

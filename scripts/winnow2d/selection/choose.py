@@ -10,7 +10,7 @@ import numpy as np
 
 from winnow2d.decisions import AUTOMATIC, ClassDecision
 from winnow2d.errors import WinnowError
-from winnow2d.selection.guards import LOSS_TO_WARN, Notice, expected_loss, notices_of
+from winnow2d.selection.guards import LOSS_TO_WARN, Notice, loss_to_tell_of, notices_of
 from winnow2d.selection.rules import Limit, Rules, best_first, limit_of
 from winnow2d.selection.scores import ClassScores
 
@@ -198,7 +198,7 @@ def _added_by_the_guard(
     now, added = kept.copy(), list[int]()
     enough = rules.least_kept * (int(n_particles.sum()) + n_unclassified)
     for k in best_first(scores.score, n_particles):
-        is_lossless = expected_loss(n_particles, scores.good_share, now) <= LOSS_TO_WARN
+        is_lossless = loss_to_tell_of(n_particles, scores.good_share, now) <= LOSS_TO_WARN
         if n_particles[now].sum() >= max(enough, 1) or (now.any() and is_lossless):
             break
         if n_particles[k] > 0 and not now[k]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 LOSS_TO_WARN = 0.03  # of the good particles: between 2 %, which nobody need hear of, and 5 %, which all must
+BELIEVED = 0.2  # good share from which a dropped class counts as a loss: below it is within the errors of the estimate
 JUNK_TO_WARN = 0.10  # of the particles kept, where nearly everything is kept
 
 
@@ -23,7 +24,7 @@ def expected_good(n_particles: np.ndarray, good_share: np.ndarray) -> np.ndarray
     return np.asarray(n_particles, dtype=np.float64) * good_share
 
 
-def expected_loss(n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray) -> float:
+def expected_loss(n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray, least_share: float = 0.0) -> float:
     """Return the share of all good particles that is expected in classes that are not kept; 0 without any.
 
     Parameters
@@ -32,9 +33,16 @@ def expected_loss(n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndar
     good_share : (k,) float array
         Expected share of good particles of each class, calibrated.
     kept : (k,) bool array
+    least_share : float
+        Classes with a smaller good share are taken for junk alone.
     """
     good = expected_good(n_particles, good_share)
-    return float(good[~kept].sum() / good.sum()) if good.sum() > 0 else 0.0
+    return float(good[~kept & (good_share >= least_share)].sum() / good.sum()) if good.sum() > 0 else 0.0
+
+
+def loss_to_tell_of(n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray) -> float:
+    """Return the expected loss that decides whether a choice is warned of; see `expected_loss`."""
+    return expected_loss(n_particles, good_share, kept, BELIEVED)
 
 
 def expected_junk(n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray) -> float:
@@ -72,13 +80,13 @@ def notices_of(
                 f"own.least_kept {least_kept:g}. Look at the class averages before you go on with so few.",
             )
         )
-    loss = expected_loss(n_particles, good_share, kept)
+    loss = loss_to_tell_of(n_particles, good_share, kept)
     if loss > LOSS_TO_WARN:
         good = expected_good(n_particles, good_share)
         found.append(
             Notice(
                 "expected_loss",
-                f"About {loss:.1%} of the good particles are expected to be lost: {good[~kept].sum():,.0f} of "
+                f"About {loss:.1%} of the good particles are expected to be lost: {loss * good.sum():,.0f} of "
                 f"{good.sum():,.0f}. A lower threshold keeps more of them.",
             )
         )

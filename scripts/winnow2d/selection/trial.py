@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,8 +45,8 @@ def trial_table(
     good, rows = expected_good(n_particles, scores.good_share), []
     for threshold in thresholds:
         # a quantile or a relative threshold of 0 would be none
-        rules = dataclasses.replace(Rules(guard="warn"), **dict[str, Any]({kind: max(threshold, 1e-9)}))
-        kept = choose_classes(n_particles, scores, rules).kept
+        asked: dict[str, Any] = {"guard": "warn", kind: max(threshold, 1e-9)}
+        kept = choose_classes(n_particles, scores, Rules(**asked)).kept
         n_kept, good_kept = int(n_particles[kept].sum()), float(good[kept].sum())
         row = {"threshold": threshold, "classes": int(kept.sum()), "particles": n_kept}
         row |= {"share": n_kept / max(int(n_particles.sum()), 1), "good_kept": good_kept}
