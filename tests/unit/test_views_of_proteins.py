@@ -60,7 +60,7 @@ def test_classes_of_one_view_are_one(views):
 
 
 def test_it_is_lost_without_that(views):
-    assert [item.classes[0] for item in views_lost(views, COUNTS, GOOD_SHARE, KEPT)][0] == RARE
+    assert views_lost(views, COUNTS, GOOD_SHARE, KEPT)[0].classes[0] == RARE
     found = guard_views(views, COUNTS, changed(GOOD_SHARE, RARE, 0.5), KEPT)
     assert not found.exceptions
     assert any(notice.kind == "view_lost" and f"class {RARE + 1} " in notice.sentence for notice in found.notices)
