@@ -42,8 +42,8 @@ bench-growth: $(ENVIRONMENT)  ## time and memory as particles and classes grow (
 bench-extract: $(ENVIRONMENT)  ## Winnow and relion_preprocess in turn on the same micrographs (OUT; 5 min)
 	@$(BENCHMARK).extraction --cores $(CORES) $(if $(OUT),--out $(OUT))
 
-bench-overhead: $(ENVIRONMENT)  ## seconds that Snakemake itself takes for three rounds (1 min)
-	@$(BENCHMARK).overhead --cores $(CORES)
+bench-overhead: $(TEST_ENVIRONMENT)  ## seconds that Snakemake itself takes for three rounds (QUEUE=yes: on Slurm too)
+	@$(BENCHMARK).overhead --cores $(CORES) $(if $(QUEUE),--queue)
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
 	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))
