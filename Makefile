@@ -8,8 +8,8 @@ TEST_ENVIRONMENT := .venv/.test-environment
 SLURM_ENVIRONMENT := .venv/.slurm-environment
 PIPELINER_ENVIRONMENT := .venv-pipeliner/.environment
 
-.PHONY: demo test test-faults pipeliner bench bench-extract bench-growth bench-overhead profile slurm-check \
-	generated format clean-demo help
+.PHONY: demo test test-faults pipeliner bench bench-extract bench-growth bench-overhead bench-selection train profile \
+	slurm-check generated format clean-demo help
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -41,6 +41,17 @@ bench-growth: $(ENVIRONMENT)  ## time and memory as particles and classes grow (
 
 bench-extract: $(ENVIRONMENT)  ## Winnow and relion_preprocess in turn on the same micrographs (OUT; 5 min)
 	@$(BENCHMARK).extraction --cores $(CORES) $(if $(OUT),--out $(OUT))
+
+bench-selection: $(ENVIRONMENT)  ## two rounds of choice on fresh sets: score, truth, simpler rules (MAP, OUT; 10 min)
+	@PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.selection $(if $(MAP),--map $(MAP)) $(if $(OUT),--out $(OUT))
+
+# Sets below 1000 are of every sort, those from 1000 on typical; about an hour and a half of one core, kept in CACHE.
+CACHE ?= .training
+train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class scores are fitted to, and fit them (CACHE)
+	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1 46
+	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1200
+	@PYTHONPATH=scripts $(BIN)/python -m training.fit $(CACHE) --write
+	@PYTHONPATH=scripts $(BIN)/python -m training.relion_ranker $(CACHE) --write
 
 bench-overhead: $(TEST_ENVIRONMENT)  ## seconds that Snakemake itself takes for three rounds (QUEUE=yes: on Slurm too)
 	@$(BENCHMARK).overhead --cores $(CORES) $(if $(QUEUE),--queue)

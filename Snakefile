@@ -12,10 +12,7 @@ include: "rules/resources.smk"
 rule all:
     input:
         PAGE,
-        CLEAN,
-        [REEXTRACTED] if CONFIG.own.reextract else [],
-        [MAPPED] if CONFIG.own.map_to else [],
-        list(PLAN.exported.values()),
+        PLAN.ends,
 
 
 if CONFIG.demo:
@@ -31,10 +28,24 @@ elif not GIVEN:
     include: "rules/extract.smk"
 
 
+if PLAN.n_splits > 1:
+
+    include: "rules/split.smk"
+
+
+if PLAN.n_parts > 1:
+
+    include: "rules/join.smk"
+
+
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
+include: "rules/classification_inputs.smk"
 include: "rules/class2d.smk"
+include: "rules/continue_class2d.smk"
+include: "rules/selection_inputs.smk"
 include: "rules/select_classes.smk"
+include: "rules/second_chance.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
 include: "rules/report.smk"
@@ -52,6 +63,7 @@ if PLAN.exported:
 
 onstart:
     begin()
+    withdraw_alias()
 
 
 onerror:

@@ -20,16 +20,27 @@ from winnow2d.errors import ConfigError, JobError, StarError
 from winnow2d.extraction.asked import SIMULATED
 from winnow2d.formats.cells import number_of
 from winnow2d.formats.given_job import given_job
+from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import PROJECT_WIDE, Class2DOptions
+from winnow2d.options import (
+    OF_REGROUPING,
+    OF_SECOND_CHANCE,
+    OF_SELECTION,
+    PROJECT_WIDE,
+    Class2DOptions,
+    OwnOptions,
+    SelectOptions,
+)
 from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
     is_users = bool(config or workflow.overwrite_configfiles)
-    CONFIG = check_config(config if is_users else load_config(Path(workflow.basedir) / "config.yaml"))
+    if not is_users:
+        config.update(load_config(Path(workflow.basedir) / "config.yaml"))  # so that each job can record it
+    CONFIG = check_config(config)
 except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
@@ -41,6 +52,10 @@ except StarError as error:
     raise WorkflowError("The config cannot be used:", *problems) from None
 
 PLAN = Plan(CONFIG, GIVEN)
+# What a person said of classes: a declared input where it is there, so that a round that waits is none of the targets.
+PLAN = dataclasses.replace(
+    PLAN, overridden=frozenset(block.name for block in PLAN.blocks if Path(path_of(block.name)).is_file())
+)
 JOBS = PLAN.jobs
 NONE = "(?!)"
 
@@ -53,7 +68,8 @@ except JobError as error:
 
 try:
     runner.check_named(PLAN.named_files)
-except JobError as error:
+    check_overrides(PLAN.given_overrides)
+except (ConfigError, JobError) as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
@@ -142,26 +158,6 @@ def checksum_of_continued(wildcards):
     return CONTINUED.get(round_of(wildcards).number, "")
 
 
-def class2d_options(wildcards):
-    """Return the options of a round's classification, as far as they may change a result."""
-    values = dataclasses.asdict(round_of(wildcards).class2d)
-    return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
-
-
-def compute_options(wildcards):
-    """Return, as JSON, the options of a round's classification that change no result, where they were set."""
-    values = dataclasses.asdict(round_of(wildcards).class2d)
-    default = Class2DOptions()
-    names = [name for name in without_result(Class2DOptions) if values[name] != getattr(default, name)]
-    return json.dumps({name: values[name] for name in names})
-
-
-def written_every(wildcards):
-    """Return of how many VDAM iterations one is written; 0 for EM, which writes all."""
-    item = round_of(wildcards)
-    return 0 if item.class2d.do_em else item.own.grad_write_iter
-
-
 def diameter_of_round(wildcards):
     """Return the mask diameter of a round's classification, in Angstrom."""
     if PLAN.is_given(block_of(wildcards)):
@@ -169,33 +165,10 @@ def diameter_of_round(wildcards):
     return round_of(wildcards).class2d.particle_diameter
 
 
-def selection_own(wildcards):
-    """Return the options of ours a choice of classes needs: where to look for the stacks of a classification given."""
-    return {"stacks_root": CONFIG.own.stacks_root} if PLAN.is_given(block_of(wildcards)) else {}
-
-
-def select_options(wildcards):
-    """Return the options of a round's choice of classes."""
-    return dataclasses.asdict(round_of(wildcards).selection)
-
-
-def regroup_options(wildcards):
-    """Return the options of a round's regrouping."""
-    return dataclasses.asdict(round_of(wildcards).regroup)
-
-
-def own_options(wildcards):
-    """Return the options RELION has no field for, as far as they change what a round's classification writes."""
-    item = round_of(wildcards)
-    unread = {
-        *PROJECT_WIDE,
-        "auto_box",  # what it chose stands in the particles
-        "resolution",
-        "preset",  # by now it is in the number of iterations
-        *runner.AS_RESOURCES,
-        *(["grad_em_iters"] if item.class2d.do_em else []),
-    }
-    return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
+def split_options():
+    """Return the options of the job that deals particles into the parts of the first round."""
+    relions = {"do_class_ranker": False, "rank_threshold": 0.5}
+    return relions | {"do_split": True, "do_random": True, "nr_split": PLAN.n_splits}
 
 
 def extraction_own(item):
@@ -219,10 +192,31 @@ def begin():
 
 
 def tell_where_the_report_is():
-    """Print the one line a user looks for when everything is done."""
+    """Print the one line a user looks for when everything is done, or what to do for the rest to be done."""
     page = Path(PAGE).resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
+    tell_of_waiting()
+
+
+def tell_of_waiting():
+    """Say of each round that a person has yet to choose from what is to be done."""
+    for block in PLAN.undecided:
+        print(
+            f"Round {block.name} waits for a choice of classes by hand (select: {{do_class_ranker: No}}). Look at the "
+            f"report, write the classes to keep into {Path(path_of(block.name)).resolve()}, e.g.\n"
+            f"  round: {int(block.name)}\n  by: your name\n  keep: [1, 2]\n"
+            "or say own: {selected_classes: ...} in the entry of that round; then start again with the same command: "
+            "the run goes on from here.",
+            file=sys.stderr,
+        )
+
+
+def withdraw_alias():
+    """Remove the alias of the final particles while a round before them is yet to be chosen from."""
+    if PLAN.undecided and Path(CLEAN).is_symlink():
+        Path(CLEAN).unlink()
+        print(f"{CLEAN} was that of an earlier choice and is removed until all classes are chosen.", file=sys.stderr)
 
 
 def tell_of_other_versions():
@@ -244,3 +238,5 @@ def tell_of_other_versions():
 
 
 tell_of_other_versions()
+if workflow.is_main_process and all(Path(PLAN.class_ledger(block)).is_file() for block in PLAN.undecided):
+    tell_of_waiting()  # where nothing is left to be done Snakemake asks no handler

@@ -14,6 +14,8 @@ rule extract:
         particles="Extract/job{source}01/particles.star",
     log:
         "logs/extract/job{source}01.log",
+    benchmark:
+        "Extract/job{source}01/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

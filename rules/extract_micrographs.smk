@@ -44,6 +44,8 @@ rule extract_micrographs:
         truth=[PLAN.truth] if CONFIG.micrographs.demo else [],
     log:
         "logs/extract_micrographs/job001.log",
+    benchmark:
+        "Extract/job001/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: 16  # micrographs at a time: --cores caps it, a profile's set-threads lowers it

@@ -15,6 +15,8 @@ rule map_particles:
         particles=MAPPED,
     log:
         "logs/map_particles/job008.log",
+    benchmark:
+        "Select/job008/benchmark.tsv"
     localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"

@@ -15,6 +15,8 @@ rule other_box:
         truth=["Extract/job{round}8/truth.star"] if PLAN.is_simulated else [],
     log:
         "logs/other_box/job{round}8.log",
+    benchmark:
+        "Extract/job{round}8/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: 16  # --cores caps it, a profile's set-threads lowers it
@@ -41,6 +43,8 @@ if CONFIG.own.reextract:
             particles=REEXTRACTED,
         log:
             "logs/reextract/job009.log",
+        benchmark:
+            "Extract/job009/benchmark.tsv"
         conda:
             "../envs/cpu.yaml"
         threads: 16  # --cores caps it, a profile's set-threads lowers it

@@ -8,7 +8,7 @@
 rule regroup:
     """Put the kept particles in intensity groups of enough size (RELION job type Select)."""
     input:
-        particles="Select/job{round}2/particles.star",
+        particles=lambda wildcards: block_of(wildcards).chosen,
         data=classified("data.star"),
         model=classified("model.star"),
         optimiser=classified("optimiser.star"),
@@ -16,6 +16,8 @@ rule regroup:
         particles="Select/job{round}3/particles.star",
     log:
         "logs/regroup/job{round}3.log",
+    benchmark:
+        "Select/job{round}3/benchmark.tsv"
     wildcard_constraints:
         round="|".join(PLAN.regrouped) or NONE,
     localrule: IS_LIGHT
@@ -26,5 +28,6 @@ rule regroup:
         runtime=table_min,
     params:
         options=regroup_options,
+        own=regroup_own,
     script:
         "../scripts/regroup.py"

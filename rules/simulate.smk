@@ -15,6 +15,8 @@ rule simulate:
         truth=PLAN.truth,
     log:
         "logs/simulate/job001.log",
+    benchmark:
+        "Extract/job001/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -71,6 +71,38 @@ def host_modules(tmp_path_factory):
     return lru_cache(lambda name, real, is_backwards=False: HostModule(name, real, folder, is_backwards))
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Return a headless Chromium, one for all tests; each opens pages of its own."""
+    from chromium import Browser
+
+    program = shutil.which("chromium")
+    assert program is not None
+    started = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def shown(browser, tmp_path):
+    """Return a function that opens the page of some rounds; it must not have complained when the test ends."""
+    from report_records import make_project
+    from winnow2d.report.page import render_page
+
+    pages = []
+
+    def show(*rounds, name="index.html", **about):
+        path = tmp_path / name
+        path.write_text(render_page(make_project(60), rounds), encoding="utf-8")
+        pages.append(browser.open(path, tmp_path / "downloads", **about))
+        return pages[-1]
+
+    yield show
+    for page in pages:
+        assert page.complaints() == []
+        page.close()
+
+
 @pytest.fixture(
     params=[
         "plain", pytest.param("plain, gpu", marks=pytest.mark.gpu), "cuda source",

@@ -113,6 +113,7 @@ class Job:
         self._lock = JobLock(self.directory)
         self._bar = ProgressBar(self.directory.as_posix())
         facts = {"command": self._full_command, "threads": self.threads, "queue_job": queue_job_id()}
+        facts["config"] = dict(request.config)
         self._provenance = Provenance(self.directory, request.job, facts)
 
     @property

@@ -29,8 +29,11 @@ def read_joined(paths: str | Path | Sequence[str | Path]) -> ParticleTable:
     return joined(tables) if len(tables) > 1 else next(iter(tables.values()))
 
 
-def joined(tables: Mapping[str, ParticleTable]) -> ParticleTable:
+def joined(tables: Mapping[str, ParticleTable], parts_per_file: int = 1) -> ParticleTable:
     """Return the particles of several files, one file after the other.
+
+    Of every `parts_per_file` tables the second and later ones are further parts of one file: groups of one name are
+    one group there.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ def joined(tables: Mapping[str, ParticleTable]) -> ParticleTable:
     for position, (path, table) in enumerate(tables.items()):
         rows = table.particles[common].copy()
         rows[labels.OPTICS_GROUP] = rows[labels.OPTICS_GROUP].map(numbers[path]).astype(object)
-        if position and labels.GROUP_NAME in common:
+        if position >= parts_per_file and labels.GROUP_NAME in common:
             rows[labels.GROUP_NAME] = "optics" + rows[labels.OPTICS_GROUP] + "_" + rows[labels.GROUP_NAME]
         parts.append(rows)
     particles = pd.concat(parts, ignore_index=True)

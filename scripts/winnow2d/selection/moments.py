@@ -6,6 +6,8 @@ deviation 1 inside the mask; so neither box, pixel size nor grey scale matter.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
@@ -21,57 +23,90 @@ _CORE_FILL = 0.1  # and fill at least this part of it, else it counts as scatter
 _GRAIN_RADII_PX = (1, 2, 4)
 
 
-def picture_features(average: np.ndarray, pixel_size_ang: float, diameter_ang: float) -> dict[str, float]:
-    """Return what can be measured on one class average alone; all numbers without unit.
+class Picture(NamedTuple):
+    """One class average on the common grid."""
+
+    density: np.ndarray  # (y, x): 0 at the mask's rim, standard deviation 1 inside it
+    lowpass: np.ndarray  # (y, x)
+    spread: float  # standard deviation inside the mask, in the average's own grey scale; 0: nothing to see
+    radius: np.ndarray  # (y, x), from the centre, px
+    r_mask: float  # px
+    protein: np.ndarray  # (y, x) bool
+    scattered: np.ndarray  # (y, x) bool, density too small to be a protein
+
+
+def picture_of(average: np.ndarray, pixel_size_ang: float, diameter_ang: float) -> Picture:
+    """Return a class average (y, x), protein positive, on the common grid, with its protein found.
 
     Parameters
     ----------
     average : (y, x) real array
-        Protein positive.
     pixel_size_ang : float
     diameter_ang : float
         Of the circular mask.
+    """
+    density = resample(average, pixel_size_ang, diameter_ang)
+    radius = radius_map(len(density))
+    r_mask = min(DIAMETER_PX / 2, len(density) / 2)
+    circle = radius <= r_mask
+    spread = float(density[circle].std())
+    if not spread > 0:
+        nothing = np.zeros(density.shape, bool)
+        return Picture(np.zeros_like(density), np.zeros_like(density), 0.0, radius, r_mask, nothing, nothing)
+    density = (density - np.median(density[circle & (radius > 0.9 * r_mask)])) / spread
+    lowpass = _lowpass(density, _LOWPASS_CYCLES / DIAMETER_PX)
+    return Picture(density, lowpass, spread, radius, r_mask, *protein_mask(lowpass, radius, r_mask))
+
+
+def picture_features(average: np.ndarray, pixel_size_ang: float, diameter_ang: float) -> dict[str, float]:
+    """Return what `features_of_picture` measures on a class average; parameters as of `picture_of`."""
+    return features_of_picture(picture_of(average, pixel_size_ang, diameter_ang))
+
+
+def features_of_picture(shown: Picture) -> dict[str, float]:
+    """Return what can be measured on one class average alone; all numbers without unit.
 
     Returns
     -------
     dict
-        `mass`: mean density inside the mask above that at its rim, the only one in the image's own grey scale;
-        `protein_*`: moments of the density inside the automatic protein mask; `protein_area`: its part of the
-        circle; `solvent_*`, `ring_*`: outside it, and in the outermost 5 % of the radius; `edge_signal`: part of
+        `mass`: mean density inside the mask above that at its rim, in the average's own grey scale, and `contrast`:
+        the standard deviation, likewise; `protein_*`: moments of the density inside the automatic protein mask;
+        `protein_area`: its part of the circle; `protein_size`: root mean square distance of its pixels from their
+        centre, in diameters; `protein_roundness`: smaller by larger axis of its second moments; `solvent_*`,
+        `ring_*`: outside it, and in the outermost 5 % of the radius; `solvent_lowest`: the darkest place there;
+        `protein_share`: part of the power inside the circle that lies in the protein; `edge_signal`: part of
         the mask's rim that is protein; `scattered_signal`: part of the density that is not protein; `centre_offset`:
         centre of mass from the centre, in diameters; `grain_r`: part of the positive density that survives an
         opening by a disc of r pixels; `power_low`, `_middle`, `_high`: parts of the power at 1-4, 4-10 and
-        10-24 cycles per diameter; `stripes`: largest Fourier peak of the solvent over what noise would give.
+        10-24 cycles per diameter; `power_slope`: how much the power falls, in log units, from 2-5 to 6-12;
+        `stripes`: largest Fourier peak of the solvent over what noise would give.
     """
-    picture = resample(average, pixel_size_ang, diameter_ang)
-    radius = radius_map(len(picture))
-    r_mask = min(DIAMETER_PX / 2, len(picture) / 2)
-    circle = radius <= r_mask
-    spread = picture[circle].std()
-    if not spread > 0:
+    if not shown.spread > 0:
         return dict.fromkeys(_NAMES, 0.0)
-    picture = (picture - np.median(picture[circle & (radius > 0.9 * r_mask)])) / spread
-    lowpass = _lowpass(picture, _LOWPASS_CYCLES / DIAMETER_PX)
-    protein, scattered = protein_mask(lowpass, radius, r_mask)
-    solvent, ring = circle & ~protein, circle & (radius >= 0.95 * r_mask)
-    rim = np.rint(radius) == np.rint(r_mask)
-    found = _moments(picture[protein]) | {"protein_area": protein.sum() / circle.sum()}
-    found |= {"mass": picture[circle].mean() * spread}
-    found |= {"solvent_mean": _mean(picture[solvent]), "solvent_sd": _sd(picture[solvent])}
-    found |= {"ring_mean": _mean(picture[ring]), "ring_sd": _sd(picture[ring])}
+    density, lowpass, radius, protein = shown.density, shown.lowpass, shown.radius, shown.protein
+    circle = radius <= shown.r_mask
+    solvent, ring = circle & ~protein, circle & (radius >= 0.95 * shown.r_mask)
+    rim = np.rint(radius) == np.rint(shown.r_mask)
+    found = _moments(density[protein]) | {"protein_area": protein.sum() / circle.sum()} | _shape(protein)
+    found |= {"mass": density[circle].mean() * shown.spread, "contrast": shown.spread}
+    found |= {"solvent_mean": _mean(density[solvent]), "solvent_sd": _sd(density[solvent])}
+    found |= {"solvent_lowest": lowpass[solvent].min() if solvent.any() else 0.0}
+    found |= {"protein_share": (density[protein] ** 2).sum() / max((density[circle] ** 2).sum(), 1e-12)}
+    found |= {"ring_mean": _mean(density[ring]), "ring_sd": _sd(density[ring])}
     found |= {"edge_signal": protein[rim].mean() if rim.any() else 0.0}
-    found |= {"scattered_signal": scattered.sum() / (scattered.sum() + protein.sum() + 1)}
+    found |= {"scattered_signal": shown.scattered.sum() / (shown.scattered.sum() + protein.sum() + 1)}
     found |= {"lowpass_min": lowpass[circle].min(), "lowpass_max": lowpass[circle].max()}
     found |= {"centre_offset": float(np.hypot(*positive_centre_of_mass(lowpass * circle))) / DIAMETER_PX}
-    found |= _grain(picture, circle) | _power(picture * circle)
-    found |= {"stripes": _stripes(picture, solvent)}
+    found |= _grain(density, circle) | _power(density * circle)
+    found |= {"stripes": _stripes(density, solvent)}
     return {name: float(found[name]) for name in _NAMES}
 
 
 _NAMES = (
-    "mass", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area", "solvent_mean",
-    "solvent_sd", "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max",
-    "centre_offset", *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high",
+    "mass", "contrast", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis", "protein_area",
+    "protein_size", "protein_roundness", "protein_share", "solvent_mean", "solvent_sd", "solvent_lowest",
+    "ring_mean", "ring_sd", "edge_signal", "scattered_signal", "lowpass_min", "lowpass_max", "centre_offset",
+    *(f"grain_{radius}" for radius in _GRAIN_RADII_PX), "power_low", "power_middle", "power_high", "power_slope",
     "stripes",
 )  # fmt: skip
 
@@ -120,6 +155,16 @@ def _moments(values: np.ndarray) -> dict[str, float]:
     return {"protein_mean": values.mean(), "protein_sd": values.std()} | higher
 
 
+def _shape(protein: np.ndarray) -> dict[str, float]:
+    """Return size and roundness of the protein mask; zeros without one."""
+    y, x = np.nonzero(protein)
+    if len(y) < 3:
+        return {"protein_size": 0.0, "protein_roundness": 0.0}
+    small, large = np.linalg.eigvalsh(np.cov(np.stack([y, x])))
+    roundness = np.sqrt(max(small, 0.0) / large) if large > 0 else 0.0
+    return {"protein_size": np.sqrt(small + large) / DIAMETER_PX, "protein_roundness": roundness}
+
+
 def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else 0.0
 
@@ -140,7 +185,7 @@ def _grain(picture: np.ndarray, circle: np.ndarray) -> dict[str, float]:
 
 
 def _power(picture: np.ndarray) -> dict[str, float]:
-    """Return how the power is shared between three bands of frequency."""
+    """Return how the power is shared between three bands of frequency, and how it falls."""
     size = len(picture)
     power = np.abs(forward(picture)) ** 2
     power[:, 1 : (size + 1) // 2] *= 2  # the half that a real transform leaves out
@@ -149,7 +194,10 @@ def _power(picture: np.ndarray) -> dict[str, float]:
     bands = {"power_low": (1, 4), "power_middle": (4, 10), "power_high": (10, 24)}
     sums = {name: power[(cycles >= low) & (cycles < high)].sum() for name, (low, high) in bands.items()}
     total = sum(sums.values())
-    return {name: value / total if total > 0 else 0.0 for name, value in sums.items()}
+    near, far = (power[(cycles >= low) & (cycles < high)].mean() for low, high in ((2, 5), (6, 12)))
+    slope = np.log(far / near) if near > 0 and far > 0 else 0.0
+    shares = {name: value / total if total > 0 else 0.0 for name, value in sums.items()}
+    return shares | {"power_slope": float(np.clip(slope, -12, 3))}
 
 
 def _stripes(picture: np.ndarray, solvent: np.ndarray) -> float:

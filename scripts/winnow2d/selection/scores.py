@@ -1,79 +1,81 @@
-"""Features of a class -> a score from 0 (junk) to 1 (a good class): one readable table of coefficients.
+"""Features of a class -> the share of good particles to be expected in it, and a score for the threshold.
 
-The score is a logistic function of a weighted sum. The weights were set by hand, on simulated sets of
-several proteins with known truth, and round; each has its reason beside it. A second pass makes it easier
-for doubtful classes where nearly all particles are in good ones, as after a first round: small classes
-never look their best, and junk is rare there.
+The good share comes from a small sum of decision trees in `class_score.json`, fitted to simulated sets with known
+truth by `scripts/training` (docs/decisions/0013-class-score.md). Nothing but NumPy is needed to evaluate it.
 """
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from winnow2d.selection.trees import ScoreModel, model_from
 
-class Term(NamedTuple):
-    """One row of the table: weight * clip(feature, low, high) is added to the sum."""
-
-    feature: str
-    weight: float
-    low: float
-    high: float
-    reason: str
+MODEL_FILE = Path(__file__).with_name("class_score.json")
+LEAST_USEFULNESS = 0.7  # so that a class at least half good reaches 0.35, RELION users' usual threshold, however coarse
 
 
-INTERCEPT = 2.0
-TERMS = (
-    Term(
-        "mass_deviation", -3.5, 0.0, 1.2, "all views of a particle weigh the same: ice less, blobs more, others differ"
-    ),
-    Term("relative_information", 1.8, -1.5, 0.3, "members of a good class agree, so signal grows beyond coarse shells"),
-    Term("solvent_sd", -2.5, 0.0, 0.6, "what lies around a good average is flat; noise, neighbours and edges are not"),
-    Term("relative_max_probability", 0.4, -1.5, 0.3, "junk fits everywhere about as well, so its posteriors are broad"),
-    Term("edge_signal", -2.0, 0.0, 0.4, "density that reaches the mask's rim: neighbours, aggregates, carbon"),
-    Term("centre_offset", -4.0, 0.0, 0.15, "a gradient or an edge has its centre of mass beside the middle"),
-)
+class ClassScores(NamedTuple):
+    """What is expected of each class of a job; both 0 for a class without particles.
+
+    Attributes
+    ----------
+    good_share : (k,) float64, expected share of good particles, calibrated
+    score : (k,) float64, good_share x usefulness of the average, 0 to 1
+    """
+
+    good_share: np.ndarray
+    score: np.ndarray
+
+    def expected_good(self, n_particles: np.ndarray) -> np.ndarray:
+        """Return how many good particles each class (k,) is expected to hold."""
+        return self.good_share * np.asarray(n_particles, dtype=np.float64)
+
+    def expected_loss(self, n_particles: np.ndarray, kept: np.ndarray) -> float:
+        """Return which part of the good particles expected in all classes lies in those not kept; 0 if there are none.
+
+        Parameters
+        ----------
+        n_particles : (k,) int array
+        kept : (k,) bool array
+        """
+        good = self.expected_good(n_particles)
+        return float(good[~np.asarray(kept, dtype=bool)].sum() / good.sum()) if good.sum() > 0 else 0.0
 
 
-USUAL_GOOD_SHARE = 0.80  # of the particles in classes of fair size; doubt is not lessened below it
-FAIR_SIZE = 0.25  # of the mean size: smaller classes tell little about the set
-LENIENCE = 3.0  # added to the sum per unit of log odds beyond the usual share
-MOST_LENIENCE = 2.5  # added to the sum at most, reached where 90 % are in good classes
+@lru_cache(maxsize=1)
+def shipped_model() -> ScoreModel:
+    """Return the model that ships with Winnow."""
+    return model_from(json.loads(MODEL_FILE.read_text(encoding="utf-8")))
 
 
-def score_classes(features: pd.DataFrame) -> np.ndarray:
-    """Return a score from 0 to 1 for each class, rounded to 6 decimals as files have it.
+def score_classes(features: pd.DataFrame, model: ScoreModel | None = None) -> ClassScores:
+    """Return the expected good share and the score of each class, rounded to 6 decimals as files have them.
 
     Parameters
     ----------
     features : DataFrame, k rows
         Of `features.class_features`.
-
-    Returns
-    -------
-    (k,) float64 array
-        0 for a class without particles.
+    model : ScoreModel, optional
+        Another one than the shipped.
     """
-    total = np.full(len(features), INTERCEPT)
-    for term in TERMS:
-        total += term.weight * features[term.feature].to_numpy(dtype=np.float64).clip(term.low, term.high)
-    n_particles = features["n_particles"].to_numpy(dtype=np.float64)
-    total += _lenience(total, n_particles)
-    return np.round(np.where(n_particles > 0, _logistic(total), 0.0), 6)
+    model = model or shipped_model()
+    is_live = features["n_particles"].to_numpy() > 0
+    good_share = np.where(is_live, 1 / (1 + np.exp(-model.log_odds(features))), 0.0)
+    score = good_share * usefulness(features)
+    return ClassScores(np.round(good_share, 6), np.round(score, 6))
 
 
-def _lenience(total: np.ndarray, n_particles: np.ndarray) -> float:
-    """Return what is added to every class, in proportion to the log odds of a good particle beyond the usual ones."""
-    if not n_particles.sum() > 0:
-        return 0.0
-    fair = np.where(n_particles >= FAIR_SIZE * n_particles.mean(), n_particles, 0)
-    good_share = (fair * _logistic(4 * total)).sum() / fair.sum()  # nearly a count, yet smooth
-    odds = max(good_share, 1e-9) / max(1 - good_share, 1e-9)
-    beyond = np.log(odds) - np.log(USUAL_GOOD_SHARE / (1 - USUAL_GOOD_SHARE))
-    return float(np.clip(LENIENCE * beyond, 0.0, MOST_LENIENCE))
+def usefulness(features: pd.DataFrame) -> np.ndarray:
+    """Return how useful each average is (k,): 1 at the best resolution of the job, less the coarser, never below 0.7.
 
-
-def _logistic(value: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-value))
+    By the lower end a class of which at least half is good always reaches the threshold of 0.35, whatever its
+    resolution: small classes of a rare view are coarse. A sharp average reaches it from a good share of 0.35 on.
+    """
+    relative = features["relative_resolution"].to_numpy(dtype=np.float64)  # log(resolution / best)
+    return LEAST_USEFULNESS + (1 - LEAST_USEFULNESS) * np.exp(-2 * np.maximum(relative, 0.0))

@@ -11,7 +11,7 @@ reach in from outside the box instead of coming round it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from winnow2d.simulation import density as densities
 from winnow2d.simulation import junk, micrographs, noise, scene
 from winnow2d.simulation.micrographs import Imaging
 from winnow2d.simulation.projection import Projector
-from winnow2d.simulation.protein import build_protein
+from winnow2d.simulation.protein import Shape, build_protein
 
 PATCH_IN_BOXES = 1.5
 PARTICLES_AT_ONCE = 64
@@ -66,6 +66,11 @@ class Simulation:
         If the map cannot be used.
     """
 
+    # What a set of another kind may have otherwise; not options of the demo.
+    shape: Shape = "compact"
+    junk_shares: Mapping[str, float] = junk.SHARES
+    other_diameter: float = OTHER_SPECIES_DIAMETER
+
     def __init__(
         self,
         options: DemoOptions,
@@ -87,7 +92,7 @@ class Simulation:
         self.density = self._make_density(map_values, map_pixel_ang)
         self._projectors = self._make_projectors()
         self._director = scene.SceneDirector(
-            scene.Views(options.views, self._rng(_VIEWS)),
+            self._views(),
             options.diameter / options.pixel_size,
             options.box,
             options.shift,
@@ -108,7 +113,7 @@ class Simulation:
         sharing = self._rng(_SHARING)
         counts = micrographs.share_particles(len(self), self.ctfs.n_particles, sharing)
         imaging = micrographs.draw_imaging(len(counts), sharing)
-        kinds = junk.draw_kinds(len(self), self.options.junk, self._rng(_KINDS))
+        kinds = junk.draw_kinds(len(self), self.options.junk, self._rng(_KINDS), self.junk_shares)
         ends = np.cumsum(counts)
         for index in np.flatnonzero(counts):
             own_kinds = [str(kind) for kind in kinds[ends[index] - counts[index] : ends[index]]]
@@ -117,6 +122,10 @@ class Simulation:
     def project(self, euler_deg: np.ndarray) -> np.ndarray:
         """Return noise-free projections (n, y, x) of the particle, without transfer function, centred."""
         return self._projectors[scene.PROTEIN].project(euler_deg)
+
+    def _views(self) -> scene.Views:
+        """Return where particles are seen from."""
+        return scene.Views(self.options.views, self._rng(_VIEWS))
 
     def _rng(self, purpose: int, number: int = 0) -> np.random.Generator:
         """Return the generator of one purpose; no two purposes share random numbers."""
@@ -135,21 +144,21 @@ class Simulation:
             return densities.density_of_map(
                 map_values, map_pixel_ang, options.diameter, options.box, options.pixel_size
             )
-        beads = build_protein(options.symmetry, options.diameter, self._rng(_PROTEIN))
+        beads = build_protein(options.symmetry, options.diameter, self._rng(_PROTEIN), self.shape)
         return densities.density_of_beads(beads, options.box, options.pixel_size)
 
     def _make_projectors(self) -> list[Projector]:
         """Return projectors of the particle, the other species, and the broken particles, in this order."""
         options = self.options
         oversampling = 2.5 if options.box <= LARGE_BOX_PX else 2.0
-        beads = build_protein(OTHER_SPECIES_SYMMETRY, OTHER_SPECIES_DIAMETER * options.diameter, self._rng(_OTHER))
+        beads = build_protein(OTHER_SPECIES_SYMMETRY, self.other_diameter * options.diameter, self._rng(_OTHER))
         other = densities.density_of_beads(beads, options.box, options.pixel_size)
         pieces = [densities.broken(self.density, self._rng(_BROKEN, number)) for number in range(scene.N_BROKEN)]
         return [Projector(each, oversampling) for each in (self.density, other, *pieces)]
 
     def _signal_variance(self) -> float:
         """Return the variance of projections over the box, from 100 views drawn like the particles'."""
-        views, rng = scene.Views(self.options.views, self._rng(_VIEWS)), self._rng(_REFERENCE)
+        views, rng = self._views(), self._rng(_REFERENCE)
         images = self.project(np.array([views.draw(rng) for _ in range(100)]))
         return float(images.var(dtype=np.float64))
 

@@ -7,6 +7,7 @@ the contrast of the particle itself, `box_px` the width of the box in the middle
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +40,13 @@ class Patch:
         return axis[None, :], axis[:, None]
 
 
-def draw_kinds(n: int, junk_share: float, rng: np.random.Generator) -> np.ndarray:
+def draw_kinds(n: int, junk_share: float, rng: np.random.Generator, shares: Mapping[str, float] = SHARES) -> np.ndarray:
     """Return the kind of each of n particles (n,) of str; every kind has its share to within one particle."""
     n_junk = round(n * junk_share)
-    exact = n_junk * np.array(list(SHARES.values())) / sum(SHARES.values())
+    exact = n_junk * np.array(list(shares.values())) / sum(shares.values())
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: n_junk - counts.sum()]] += 1
-    kinds = np.repeat(["good", *SHARES], [n - n_junk, *counts])
+    kinds = np.repeat(["good", *shares], [n - n_junk, *counts])
     return rng.permutation(kinds)
 
 

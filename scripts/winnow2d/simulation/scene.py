@@ -35,12 +35,16 @@ class Views:
     ----------
     n_preferred : int
         0 for a uniform distribution; otherwise the number of preferred views, of unequal weight.
+    rare_share : float
+        Part of the particles that is seen from the last of them; 0 leaves it a weight like the others'.
     """
 
-    def __init__(self, n_preferred: int, rng: np.random.Generator):
+    def __init__(self, n_preferred: int, rng: np.random.Generator, rare_share: float = 0.0):
         self._directions = rng.normal(size=(n_preferred, 3))
         self._directions /= np.linalg.norm(self._directions, axis=1, keepdims=True)
         weights = rng.uniform(0.3, 1.0, n_preferred)
+        if rare_share and n_preferred > 1:
+            weights[-1] = weights[:-1].sum() * rare_share / (1 - rare_share)
         self._weights = weights / weights.sum() if n_preferred else weights
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:

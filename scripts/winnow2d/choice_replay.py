@@ -1,0 +1,205 @@
+"""A choice made again from its record: report/round_NN and the particles that entered give the list that left."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from winnow2d.choosing import duplicates_of
+from winnow2d.decisions import ParticleDecision
+from winnow2d.errors import WinnowError
+from winnow2d.formats.choice_record import ChoiceRecord, read_choice
+from winnow2d.formats.jobs import as_list, read_job_star
+from winnow2d.formats.ledger import particle_decisions, read_ledger
+from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
+from winnow2d.formats.selection_star import rows_of
+from winnow2d.options import SelectOptions
+from winnow2d.recentring import moved_with_averages
+from winnow2d.selection.by_hand import decide
+from winnow2d.selection.choose import Choice
+from winnow2d.selection.rules import Rules
+from winnow2d.selection.scores import ClassScores
+
+REPORT = "report"
+
+
+@dataclass
+class Replay:
+    """What came of choosing again in one round."""
+
+    folder: Path
+    selected: str = ""
+    n_kept: int = 0
+    names: tuple[str, ...] = ()  # of the particles kept
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in one line."""
+        if self.differences:
+            return f"{self.folder.as_posix()}: differs. " + " ".join(self.differences)
+        return f"{self.folder.as_posix()}: identical, {self.n_kept:,} particles in {self.selected}"
+
+
+def replay_project(project: Path) -> list[Replay]:
+    """Return what comes of choosing again in every round of a project that its report names, in their order.
+
+    Raises
+    ------
+    WinnowError
+        If there is no record of any choice.
+    """
+    replays = [_replayed(project, folder) for folder in _rounds(project)]
+    if not replays:
+        raise WinnowError(
+            f"{project / REPORT}: no record of a choice (round_NN/choice.yaml); name a project directory."
+        )
+    final = Replay(Path("Select/clean"))
+    alias = project / "Select/clean/particles.star"
+    if alias.is_file():
+        final.selected = alias.resolve().relative_to(project.resolve()).as_posix()
+        _check_final(final, alias, replays, [_came_back(project, replay.folder) for replay in replays])
+        replays.append(final)
+    return replays
+
+
+def _rounds(project: Path) -> list[Path]:
+    """Return the report folders of rounds, relative to the project: those of the page, or all where there is none."""
+    page = project / REPORT / "job.star"
+    if page.is_file():  # there may be folders of rounds that were taken out of the config since
+        ledgers = as_list(read_job_star(page, None).inputs.get("particle_ledgers", []))
+        return [Path(ledger).parent for ledger in ledgers]
+    return sorted(path.parent.relative_to(project) for path in project.glob(f"{REPORT}/round_*/choice.yaml"))
+
+
+def _replayed(project: Path, folder: Path) -> Replay:
+    found = Replay(folder)
+    try:
+        record = read_choice(project / folder)
+        found.selected = record.selected
+        classes = read_ledger(project / folder / "classes.tsv")
+        particles = read_ledger(project / folder / "particles.tsv")
+        _compare(found, project, record, classes, particles)
+    except (WinnowError, KeyError) as error:
+        found.differences.append(f"{error}" if isinstance(error, WinnowError) else f"No column {error}.")
+    return found
+
+
+def _compare(
+    found: Replay, project: Path, record: ChoiceRecord, classes: pd.DataFrame, particles: pd.DataFrame
+) -> None:
+    """Choose again, and note each first difference: of the classes, the particles, and the list that left."""
+    index = particles["class"].to_numpy(dtype=np.int64) - 1
+    counts = np.bincount(index[index >= 0], minlength=len(classes))
+    if len(counts) > len(classes):
+        found.differences.append(f"particles.tsv has class {len(counts)}, classes.tsv has {len(classes)} classes.")
+        return
+    choice = decide(
+        counts,
+        ClassScores(classes["good_share"].to_numpy(), classes["score"].to_numpy()),
+        Rules(**record.rules),
+        is_automatic=record.is_automatic,
+        by_hand=record.by_hand,
+        exceptions=record.exceptions,
+        n_unclassified=int((index < 0).sum()),
+    )
+    found.differences += _first_of(_class_differences(choice, counts, classes))
+    table = read_particle_table(project / record.classification)
+    if list(table.particles["rlnImageName"]) != particles["image_name"].tolist():
+        found.differences.append(f"particles.tsv does not list the particles of {record.classification}.")
+        return
+    table = moved_with_averages(table, record.moves_ang, record.classification)
+    own = _own_decisions(table, choice, record, index, particles)
+    is_kept, reason = particle_decisions(index, choice.kept, choice.rule, own)
+    found.differences += _first_of(_particle_differences(is_kept, reason, particles))
+    found.n_kept, found.names = int(is_kept.sum()), tuple(particles["image_name"][is_kept])
+    found.differences += _first_of(_list_differences(rows_of(table, is_kept), project / record.selected))
+
+
+def _first_of(differences: Iterator[str]) -> list[str]:
+    return [sentence for sentence, _ in zip(differences, range(1), strict=False)]
+
+
+def _class_differences(choice: Choice, counts: np.ndarray, classes: pd.DataFrame) -> Iterator[str]:
+    """Yield what classes.tsv says otherwise, class by class."""
+    for k in range(len(classes)):
+        row = classes.iloc[k]
+        pairs: list[tuple[str, Any, Any]] = [
+            ("n_particles", int(row["n_particles"]), int(counts[k])),
+            ("kept", _yes(row["kept"]), _yes(choice.kept[k])),
+            ("rule", row["rule"], choice.rule[k]),
+            ("decided_by", row["decided_by"], choice.decided_by[k]),
+            ("threshold", f"{row['threshold']:g}", f"{choice.threshold:g}"),
+        ]
+        for name, said, again in pairs:
+            if said != again:
+                yield f"classes.tsv, class {k + 1}: {name} is {said}, chosen again it is {again}."
+
+
+def _own_decisions(
+    table: ParticleTable, choice: Choice, record: ChoiceRecord, index: np.ndarray, particles: pd.DataFrame
+) -> dict[int, ParticleDecision]:
+    """Return the decisions on single particles: duplicates found again, others as the ledger has them."""
+    options = SelectOptions(**record.particle_rules)
+    own = dict(duplicates_of(table, choice.kept, options, record.classification))
+    for row, (k, is_kept, reason) in enumerate(zip(index, particles["kept"], particles["reason"], strict=True)):
+        is_of_class = reason.startswith(f"class {k + 1}: ") or (k < 0 and reason == "never classified")
+        if not is_of_class and not reason.startswith("duplicate: "):
+            own[row] = ParticleDecision(bool(is_kept), reason)
+    return own
+
+
+def _particle_differences(is_kept: np.ndarray, reason: np.ndarray, particles: pd.DataFrame) -> Iterator[str]:
+    """Yield what particles.tsv says otherwise, particle by particle."""
+    said_kept, said = particles["kept"].to_numpy(dtype=bool), particles["reason"].to_numpy()
+    for row in np.flatnonzero((said_kept != is_kept) | (said != reason)):
+        yield (
+            f"particles.tsv, row {row + 1} ({particles['image_name'][row]}): kept {_yes(said_kept[row])}, {said[row]}; "
+            f"chosen again: kept {_yes(is_kept[row])}, {reason[row]}."
+        )
+
+
+def _list_differences(kept: ParticleTable, selected: Path) -> Iterator[str]:
+    """Yield where the particles kept, written again, differ from the file that is there."""
+    if not selected.is_file():
+        yield f"{selected} is missing."
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write_particle_table(Path(folder) / "particles.star", kept)
+        again = (Path(folder) / "particles.star").read_bytes()
+    there = selected.read_bytes()
+    if there != again:
+        lines = list(zip(there.splitlines(), again.splitlines(), strict=False))
+        first = next((number for number, (one, other) in enumerate(lines, 1) if one != other), len(lines) + 1)
+        yield f"{selected}: line {first} is not what the choice made again writes."
+
+
+def _came_back(project: Path, folder: Path) -> set[str]:
+    """Return the particles that came back in the second chance of a round, if its page names one."""
+    page, path = project / REPORT / "job.star", folder / "second_chance.tsv"
+    if not page.is_file() or path.as_posix() not in as_list(read_job_star(page, None).inputs.get("second_chances", [])):
+        return set()
+    again = read_ledger(project / path)
+    return set(again["image_name"][again["kept"]])
+
+
+def _check_final(final: Replay, alias: Path, replays: Sequence[Replay], back: Sequence[set[str]]) -> None:
+    """Compare the final particles by name with what the rounds left; regrouping changes other columns."""
+    names = tuple(read_particle_table(alias).particles["rlnImageName"])
+    final.n_kept, final.names = len(names), names
+    if final.selected.startswith("Select/job008/"):
+        return  # rows of another extraction (own.map_to) have other names
+    lists = [set(replay.names) | more for replay, more in zip(replays, back, strict=True)]
+    left = set[str]().union(*lists) if final.selected.startswith("JoinStar/") else lists[-1]
+    if set(names) != left:
+        final.differences.append(f"{final.selected} holds {len(names):,} particles, not those that the rounds left.")
+
+
+def _yes(flag: Any) -> str:
+    return "yes" if flag else "no"
