@@ -53,8 +53,8 @@ train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class scores a
 	@PYTHONPATH=scripts $(BIN)/python -m training.fit $(CACHE) --write
 	@PYTHONPATH=scripts $(BIN)/python -m training.relion_ranker $(CACHE) --write
 
-bench-overhead: $(ENVIRONMENT)  ## seconds that Snakemake itself takes for three rounds (1 min)
-	@$(BENCHMARK).overhead --cores $(CORES)
+bench-overhead: $(TEST_ENVIRONMENT)  ## seconds that Snakemake itself takes for three rounds (QUEUE=yes: on Slurm too)
+	@$(BENCHMARK).overhead --cores $(CORES) $(if $(QUEUE),--queue)
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
 	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))
