@@ -232,7 +232,8 @@ class OwnOptions:
         0.98, "Share of the particles above which a choice keeps nearly everything", "Winnow", minimum=0, maximum=1
     )
     particle_filter: bool = option(True, "Prune and rescue single particles, where a choice is automatic?", "Winnow")
-    prune_below: float = option(0.25, "Kept classes lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    prune_below: float = option(0.5, "Kept classes may lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    prune_loss: float = option(0.01, "And this share of their good ones with them", "Winnow", minimum=0, maximum=1)
     rescue_above: float = option(0.7, "Dropped classes keep particles more likely good", "Winnow", minimum=0, maximum=1)
     second_chance: bool = option(False, "Classify rejected particles by themselves, and choose from them?", "Winnow")
     second_chance_threshold: float = option(0.5, "Minimum score of what comes back", "Winnow", minimum=0, maximum=1)
@@ -283,8 +284,7 @@ PROJECT_WIDE = (
 # Own options that only a choice of classes reads: they change no classification.
 OF_SELECTION = (
     "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
-    "particle_filter", "prune_below", "rescue_above",
-    "keep_rare_views", "recentre_particles",
+    "particle_filter", "prune_below", "prune_loss", "rescue_above", "keep_rare_views", "recentre_particles",
 )  # fmt: skip
 OF_REGROUPING = ("min_group_size",)  # likewise
 

@@ -62,10 +62,8 @@ class Plan:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block, in the order of the rounds."""
-        return (
-            *(Block(self.config.rounds[0], part) for part in range(self.n_parts)),
-            *map(Block, self.config.rounds[1:]),
-        )
+        first = tuple(Block(self.config.rounds[0], part) for part in range(self.n_parts))
+        return (*first, *map(Block, self.config.rounds[1:]))
 
     @cached_property
     def undecided(self) -> tuple[Block, ...]:
@@ -101,8 +99,9 @@ class Plan:
         """What the run makes in the end, the page and single jobs apart; nothing before every choice is made."""
         if self.undecided:
             return []
-        more = [*([REEXTRACTED] if self.config.own.reextract else []), *([MAPPED] if self.config.own.map_to else [])]
-        return [CLEAN, *more, *self.exported.values()]
+        own = self.config.own
+        ends = [CLEAN, *([REEXTRACTED] if own.reextract else []), *([MAPPED] if own.map_to else [])]
+        return [*ends, *self.exported.values()]
 
     @property
     def given_overrides(self) -> list[tuple[str, bool, int | None]]:
@@ -163,8 +162,7 @@ class Plan:
     @cached_property
     def boxed(self) -> list[str]:
         """The names of blocks whose images are made anew before they are classified."""
-        rounds = rounds_of_other_box(self.config)
-        return [block.name for block in self.blocks if block.round.number in rounds]
+        return [block.name for block in self.blocks if block.round.number in rounds_of_other_box(self.config)]
 
     def is_given(self, block: Block) -> bool:
         """Return whether the classification of a block is the one given (input: {optimiser: ...})."""
@@ -298,8 +296,7 @@ class Plan:
         jobs += [f"Class2D/job{name}1" for name in self.classified]
         jobs += [f"Class2D/job{name}4" for name in self.continued]
         for block in self.blocks:
-            jobs.append(block.job("Select", 2))
-            jobs += [block.job("Select", 3)] if block.round.regroup else []
+            jobs += [block.job("Select", 2), *([block.job("Select", 3)] if block.round.regroup else [])]
             jobs += [block.job("Class2D", 5), block.job("Select", 6)] if block.round.own.second_chance else []
         jobs += ["JoinStar/job017"] if self.n_parts > 1 else []
         jobs += ["Select/job008"] if self.config.own.map_to else []
