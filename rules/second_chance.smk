@@ -53,8 +53,10 @@ rule second_chance:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=8000,
+        mem_mb=class2d_mb,
+        runtime=class2d_min,
         gpu=0,  # a profile's set-resources gives one
+        tasks_per_gpu=0,
         device=lambda wildcards: round_of(wildcards).own.device,
         keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,
         grad_write_iter=written_every,
@@ -87,10 +89,12 @@ rule choose_second_chance:
         "Select/job{round}6/benchmark.tsv"
     wildcard_constraints:
         round="|".join(PLAN.second_chances) or NONE,
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=choice_of_second_chance,
         particle_diameter=diameter_of_round,
