@@ -1,4 +1,4 @@
-"""How often each warning about a run is given, on sets made to show it and on others: python -m benchmarks.run_warnings.
+"""How often each warning about a run is given, on sets that show it and on others: python -m benchmarks.run_warnings.
 
 Proteins are in two groups: `tuned` are those the limits were found on, `held_out` others.
 """
