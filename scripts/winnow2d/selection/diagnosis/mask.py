@@ -112,13 +112,13 @@ def _rises_by_sector(averages: Averages, gap: float) -> np.ndarray:
     axis, radius = np.arange(size) - size // 2, averages.radius
     angle = np.arctan2(axis[:, None], axis[None, :]) / (2 * np.pi) + 0.5
     sector = np.minimum((angle * _SECTORS).astype(np.int64), _SECTORS - 1)
-    rim, trough = (radius > 0.87) & (radius < 1.03), np.abs(radius - gap) < 0.08
+    rim, at_gap = (radius > 0.87) & (radius < 1.03), np.abs(radius - gap) < 0.08
 
     def means(where: np.ndarray) -> np.ndarray:
         sizes = np.maximum(np.bincount(sector[where], minlength=_SECTORS), 1)
         return np.stack([np.bincount(sector[where], one[where], _SECTORS) / sizes for one in averages.pictures])
 
-    return means(rim) - means(trough)
+    return means(rim) - means(at_gap)
 
 
 def _too_large(averages: Averages) -> Finding | None:
