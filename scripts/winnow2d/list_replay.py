@@ -15,7 +15,8 @@ from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.second_chance import with_returned, with_tag
 from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
-from winnow2d.options import JoinStarOptions, SelectOptions
+from winnow2d.join_options import JoinStarOptions
+from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.particle_filter import COLUMN, decisions_by
 from winnow2d.selection.regroup import number_groups, regroup, regroup_by_size

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY
+from page_steps import is_kept, save, tile
 from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.star import read_star
 from workflow.snakemake_runs import DEMO, copy_project, fingerprints, finished, snakemake
@@ -84,6 +85,25 @@ def test_another_choice_reruns_what_follows_it_and_nothing_before(chosen, tmp_pa
     assert "waits for a choice" in finished(project, CONFIG)
     assert not (project / "Select/clean").is_symlink()
     assert fingerprints(project, *BEFORE) == {path: mark for path, mark in before.items() if path.startswith(BEFORE)}
+
+
+@pytest.mark.browser
+def test_what_the_page_saves_is_the_choice(waiting, tmp_path, browser):
+    project = copy_project(waiting[0], tmp_path / "clicked")
+    page = browser.open(project / "report/index.html", tmp_path / "downloads")
+    for number, is_wanted in ((1, False), (2, True)):
+        if is_kept(page, number) != is_wanted:
+            page.click(tile(number))
+    page.click(tile(2, ".more"))
+    page.write(".about .why", 'a "rare" view: keep')
+    page.press("Escape")
+    save(page, folder=project / "overrides")
+    assert page.complaints() == []
+    finished(project, CONFIG, "--", "report/round_01/classes.tsv")
+    ledger = read_ledger(project / "report/round_01/classes.tsv")
+    assert ledger["kept"].tolist() == [False, True]
+    assert ledger["decided_by"].tolist() == ["Jane Doe"] * 2
+    assert 'kept by hand: a "rare" view: keep' in ledger["rule"][1]
 
 
 def test_faults_of_overrides_are_told_before_anything_runs(tmp_path):
