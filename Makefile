@@ -44,7 +44,7 @@ bench-selection: $(ENVIRONMENT)  ## two rounds of choice on fresh sets: score, t
 CACHE ?= .training
 train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class score is fitted to, and fit it (CACHE)
 	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1 46
-	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1067
+	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1093
 	@PYTHONPATH=scripts $(BIN)/python -m training.fit $(CACHE) --write
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
