@@ -49,7 +49,7 @@ bench-selection: $(ENVIRONMENT)  ## two rounds of choice on fresh sets: score, t
 CACHE ?= .training
 train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class scores are fitted to, and fit them (CACHE)
 	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1 46
-	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1067
+	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1093
 	@PYTHONPATH=scripts $(BIN)/python -m training.fit $(CACHE) --write
 	@PYTHONPATH=scripts $(BIN)/python -m training.relion_ranker $(CACHE) --write
 

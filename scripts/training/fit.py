@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from training import measures
 from training.examples import read_examples
+from training.sets import FIRST_TYPICAL
 from winnow2d.selection.scores import MODEL_FILE, ScoreModel, model_from
 
 # Columns a score may look at: none has a unit, and none grows with the number of particles.
@@ -40,10 +41,11 @@ FEATURES = (
 # Where the direction is beyond doubt: more signal and more company speak for a class, the rest against it.
 MONOTONE = {"relative_information": 1, "alike_mean": 1, "edge_signal": -1, "centre_offset": -1, "mass_deviation": -1}
 SETTINGS = dict(
-    max_iter=250, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=5.0, max_features=0.25,
+    max_iter=250, learning_rate=0.05, max_leaf_nodes=10, min_samples_leaf=60, l2_regularization=5.0, max_features=0.25,
     early_stopping=False, random_state=0,
 )  # fmt: skip
 N_FOLDS = 5
+WIDE_WEIGHT = 0.4  # of a class of the sets of every sort, which hold many that hardly any data set has
 
 logger = logging.getLogger("training")
 
@@ -54,11 +56,13 @@ def fit(
 ) -> HistGradientBoostingClassifier:  # fmt: skip
     """Return the trees fitted to the good shares of classes, a class weighing as the root of its members.
 
+    Classes of sets of every sort weigh less than those of typical ones.
+
     A class of good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the
     cross entropy of the share itself.
     """
     x, share = table[list(features)].to_numpy(), table["good_share"].to_numpy()
-    weight = np.sqrt(table["judged"].to_numpy())
+    weight = np.sqrt(table["judged"].to_numpy()) * np.where(table["seed"] >= FIRST_TYPICAL, 1.0, WIDE_WEIGHT)
     model = HistGradientBoostingClassifier(
         **(SETTINGS | (settings or {})), monotonic_cst=[monotone.get(name, 0) for name in features]
     )
