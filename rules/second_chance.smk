@@ -56,7 +56,7 @@ rule second_chance:
         mem_mb=class2d_mb,
         runtime=class2d_min,
         gpu=0,  # a profile's set-resources gives one
-        tasks_per_gpu=0,
+        tasks_per_gpu=0,  # else older versions of the plugin for Slurm start one copy for every GPU
         device=lambda wildcards: round_of(wildcards).own.device,
         keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,
         grad_write_iter=written_every,
@@ -79,6 +79,7 @@ rule choose_second_chance:
         optimiser=again("optimiser.star"),
         sampling=again("sampling.star"),
         classes=again("classes.mrcs"),
+        posteriors=again("posteriors.npy"),
     output:
         particles="Select/job{round}6/particles.star",
         particle_ledger="report/round_{round}/second_chance.tsv",
@@ -97,6 +98,7 @@ rule choose_second_chance:
         runtime=table_min,
     params:
         options=choice_of_second_chance,
+        own=lambda wildcards: {"particle_filter": round_of(wildcards).own.particle_filter},
         particle_diameter=diameter_of_round,
         round_number=lambda wildcards: round_of(wildcards).number,
     script:

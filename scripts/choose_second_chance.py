@@ -7,12 +7,13 @@ import numpy as np
 from winnow2d import choosing, runner
 from winnow2d.decisions import ParticleDecision
 from winnow2d.formats.atomic import replaced
-from winnow2d.formats.ledger import write_particle_ledger
+from winnow2d.formats.ledger import particle_decisions, write_particle_ledger
 from winnow2d.formats.particles import read_particle_table, write_particle_table
 from winnow2d.formats.second_chance import keys_of, read_rejected, with_returned, with_tag
 from winnow2d.formats.selection_star import classified_particles, remove_selection, write_class_averages
 from winnow2d.options import OwnOptions, SelectOptions
 from winnow2d.selection.choose import Choice
+from winnow2d.selection.particle_filter import Filtered
 from winnow2d.selection.second_chance import is_worth_it, said_too_few
 
 logger = logging.getLogger("winnow2d")
@@ -30,6 +31,12 @@ def choose(judged: choosing.Judged, options: SelectOptions) -> Choice:
     """Return the choice from the second classification: a threshold on the score, and nothing that must be kept."""
     own = OwnOptions(guard="warn", least_kept=0.0, most_kept=1.0)
     return choosing.choose(judged, options, own, None)
+
+
+def prune(judged: choosing.Judged, choice: Choice, own: OwnOptions) -> Filtered:
+    """Return who stays away though its class comes back: all that are rather junk, as most of the others are."""
+    strict = OwnOptions(particle_filter=own.particle_filter, prune_below=0.5, prune_loss=1.0, rescue_above=1.0)
+    return choosing.filtered(judged, choice, strict)
 
 
 def said(choice: Choice, number: int) -> list[str]:
@@ -60,8 +67,11 @@ def return_good(job: runner.Job, number: int) -> None:
     choice = choose(judged, job.options)
     choosing.write_classes(job.outputs.class_ledger, judged, choice)
     names, index, probability = classified_particles(again, len(choice.kept))
-    write_particle_ledger(job.outputs.particle_ledger, names, index, probability, choice.kept, said(choice, number))
-    is_back = np.append(choice.kept, False)[index]
+    found, rules = prune(judged, choice, job.own), said(choice, number)
+    write_particle_ledger(
+        job.outputs.particle_ledger, names, index, probability, choice.kept, rules, found.decisions, found.numbers
+    )
+    is_back, _ = particle_decisions(index, choice.kept, rules, found.decisions)
     data, kept = read_particle_table(job.inputs.round_data), read_particle_table(job.inputs.kept)
     write_particle_table(job.outputs.particles, with_returned(data, kept, again, is_back, number))
     if choice.kept.any():

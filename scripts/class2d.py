@@ -276,9 +276,14 @@ def run_job(job: runner.Job) -> None:
     tell_of_stages(job)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the job, or pass on what the round before made where the rounds have ended."""
     with runner.job(globals(), SPEC) as job:
         if reason := reason_to_pass_on(job):
             pass_on_classification(job, reason)
         else:
             run_job(job)
+
+
+if __name__ == "__main__":
+    main()

@@ -131,12 +131,15 @@ with runner.job(globals(), SPEC) as job:
     choosing.record_choice(folder, job.inputs.data, job.outputs.particles, choice, job.options, hand, guard, moves)
     moved = moved_with_averages(table, moves, str(job.inputs.data))
     duplicates = choosing.duplicates_of(moved, choice.kept, job.options, str(job.inputs.data))
+    filtered = choosing.filtered(judged, choice, job.own, guard)
+    decisions = {**filtered.decisions, **duplicates}
     write_particle_ledger(
-        job.outputs.particle_ledger, *classified_particles(table, k), choice.kept, choice.rule, duplicates
-    )
+        job.outputs.particle_ledger, *classified_particles(table, k), choice.kept, choice.rule, decisions,
+        filtered.numbers,
+    )  # fmt: skip
     logger.info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
-    is_kept, _ = particle_decisions(class_indices(table, k), choice.kept, choice.rule, duplicates)
+    is_kept, _ = particle_decisions(class_indices(table, k), choice.kept, choice.rule, decisions)
     if job.options.do_remove_duplicates:
         logger.info(
             "%s duplicates within %g A removed, %s particles remain",

@@ -38,6 +38,7 @@ from winnow2d.selection.diagnosis import Finding, diagnose
 from winnow2d.selection.duplicates import later_duplicates
 from winnow2d.selection.features import class_features
 from winnow2d.selection.guards import Notice
+from winnow2d.selection.particle_filter import Filtered, Limits, filter_particles
 from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores, score_classes
 from winnow2d.selection.views import ViewGuard, Views, find_views, guard_views
@@ -225,6 +226,22 @@ def record_choice(
             notices=[notice.sentence for notice in notices_of(choice, guard)],
         ),
     )
+
+
+def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard | None = None) -> Filtered:
+    """Return what is decided on single particles of an automatic choice, beside their classes.
+
+    Classes that hold a rare view are left alone: their members are unlike the others.
+    """
+    if not own.particle_filter:
+        return Filtered({}, {})
+    limits = Limits(own.prune_below, own.prune_loss, own.rescue_above)
+    rare = {item.class_index for item in guard.exceptions} if guard else set()
+    by = ["rare view" if k in rare else who for k, who in enumerate(choice.decided_by)]
+    found = filter_particles(judged.iteration.particles, choice.scores.good_share, choice.kept, by, limits)
+    if found.decisions:
+        logger.info("%s", found.sentence)
+    return found
 
 
 def duplicates_of(

@@ -149,36 +149,6 @@ class ExtractOptions(RunOptions):
     nr_mpi: int = option(1, "Number of MPI procs", "Running", unused=_PROFILE)
 
 
-_OTHER_JOIN = "Winnow joins particles alone; join micrographs and movies in RELION"
-_ONLY_MICROGRAPHS, _ONLY_MOVIES = "only with do_mic", "only with do_mov"
-
-
-@dataclass(frozen=True)
-class JoinStarOptions(RunOptions):
-    """RELION's job that joins STAR files; its form has room for four of a kind."""
-
-    do_part: bool = option(True, "Combine particle STAR files?", "Particles", relion_default=False)
-    fn_part1: str = option("", "Particle STAR file 1", "Particles", is_input=True)
-    fn_part2: str = option("", "Particle STAR file 2", "Particles", is_input=True)
-    fn_part3: str = option("", "Particle STAR file 3", "Particles", is_input=True)
-    fn_part4: str = option("", "Particle STAR file 4", "Particles", is_input=True)
-    do_mic: bool = option(False, "Combine micrograph STAR files?", "Micrographs", refused=_OTHER_JOIN)
-    fn_mic1: str = option("", "Micrograph STAR file 1", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    fn_mic2: str = option("", "Micrograph STAR file 2", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    fn_mic3: str = option("", "Micrograph STAR file 3", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    fn_mic4: str = option("", "Micrograph STAR file 4", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    do_mov: bool = option(False, "Combine movie STAR files?", "Movies", refused=_OTHER_JOIN)
-    fn_mov1: str = option("", "Movie STAR file 1", "Movies", unused=_ONLY_MOVIES)
-    fn_mov2: str = option("", "Movie STAR file 2", "Movies", unused=_ONLY_MOVIES)
-    fn_mov3: str = option("", "Movie STAR file 3", "Movies", unused=_ONLY_MOVIES)
-    fn_mov4: str = option("", "Movie STAR file 4", "Movies", unused=_ONLY_MOVIES)
-
-    @property
-    def particle_files(self) -> tuple[str, ...]:
-        """The particle STAR files that the form names."""
-        return tuple(name for name in (self.fn_part1, self.fn_part2, self.fn_part3, self.fn_part4) if name)
-
-
 @dataclass(frozen=True)
 class OwnOptions:
     """What RELION has no field for."""
@@ -232,7 +202,8 @@ class OwnOptions:
         0.98, "Share of the particles above which a choice keeps nearly everything", "Winnow", minimum=0, maximum=1
     )
     particle_filter: bool = option(True, "Prune and rescue single particles, where a choice is automatic?", "Winnow")
-    prune_below: float = option(0.25, "Kept classes lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    prune_below: float = option(0.5, "Kept classes may lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    prune_loss: float = option(0.01, "And this share of their good ones with them", "Winnow", minimum=0, maximum=1)
     rescue_above: float = option(0.7, "Dropped classes keep particles more likely good", "Winnow", minimum=0, maximum=1)
     second_chance: bool = option(False, "Classify rejected particles by themselves, and choose from them?", "Winnow")
     second_chance_threshold: float = option(0.5, "Minimum score of what comes back", "Winnow", minimum=0, maximum=1)
@@ -283,8 +254,7 @@ PROJECT_WIDE = (
 # Own options that only a choice of classes reads: they change no classification.
 OF_SELECTION = (
     "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
-    "particle_filter", "prune_below", "rescue_above",
-    "keep_rare_views", "recentre_particles",
+    "particle_filter", "prune_below", "prune_loss", "rescue_above", "keep_rare_views", "recentre_particles",
 )  # fmt: skip
 OF_REGROUPING = ("min_group_size",)  # likewise
 

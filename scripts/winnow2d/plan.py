@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from winnow2d.config import Config, Round
+from winnow2d.config import Round
 from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
-from winnow2d.formats.coordinates import is_pattern
-from winnow2d.formats.given_job import GivenJob
 from winnow2d.formats.overrides import path_of
+from winnow2d.input_plan import InputPlan
 
 CLEAN = "Select/clean"
 PAGE = "report/index.html"
@@ -52,20 +51,16 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(InputPlan):
     """The jobs of a run."""
 
-    config: Config
-    given: GivenJob | None = None  # stands in the place of the first round's classification
     overridden: frozenset[str] = frozenset()  # names of blocks of which a person has said something
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block, in the order of the rounds."""
-        return (
-            *(Block(self.config.rounds[0], part) for part in range(self.n_parts)),
-            *map(Block, self.config.rounds[1:]),
-        )
+        first = tuple(Block(self.config.rounds[0], part) for part in range(self.n_parts))
+        return (*first, *map(Block, self.config.rounds[1:]))
 
     @cached_property
     def undecided(self) -> tuple[Block, ...]:
@@ -101,8 +96,9 @@ class Plan:
         """What the run makes in the end, the page and single jobs apart; nothing before every choice is made."""
         if self.undecided:
             return []
-        more = [*([REEXTRACTED] if self.config.own.reextract else []), *([MAPPED] if self.config.own.map_to else [])]
-        return [CLEAN, *more, *self.exported.values()]
+        own = self.config.own
+        ends = [CLEAN, *([REEXTRACTED] if own.reextract else []), *([MAPPED] if own.map_to else [])]
+        return [*ends, *self.exported.values()]
 
     @property
     def given_overrides(self) -> list[tuple[str, bool, int | None]]:
@@ -124,21 +120,6 @@ class Plan:
         """Return the file of RELION's display that chooses a block's classes, where the config names one."""
         named = block.round.own.selected_classes
         return [named] if named.endswith(".star") else []
-
-    @property
-    def n_sources(self) -> int:
-        """How many files of particles enter, each as a job of its own."""
-        return max(1, len(self.config.particles))
-
-    @property
-    def n_splits(self) -> int:
-        """How many parts each of them is classified in, in the first round."""
-        return self.config.own.splits
-
-    @property
-    def n_parts(self) -> int:
-        """How many classifications the first round has."""
-        return self.n_sources * self.n_splits
 
     @cached_property
     def block_named(self) -> dict[str, Block]:
@@ -163,25 +144,11 @@ class Plan:
     @cached_property
     def boxed(self) -> list[str]:
         """The names of blocks whose images are made anew before they are classified."""
-        rounds = rounds_of_other_box(self.config)
-        return [block.name for block in self.blocks if block.round.number in rounds]
+        return [block.name for block in self.blocks if block.round.number in rounds_of_other_box(self.config)]
 
     def is_given(self, block: Block) -> bool:
         """Return whether the classification of a block is the one given (input: {optimiser: ...})."""
         return self.given is not None and block.round.number == 1
-
-    def entered(self, source: int = 0) -> str:
-        """Return the particles as they entered: a file of the input, or the classification given."""
-        return self.given.data if self.given else f"Extract/job{source}01/particles.star"
-
-    @property
-    def all_entered(self) -> list[str]:
-        """The particles as they entered, of every file of the input."""
-        return [self.entered(source) for source in range(self.n_sources)]
-
-    def splits_of(self, source: int) -> list[str]:
-        """Return the files that the particles of one input file are split into."""
-        return [f"Select/job{source}10/particles_split{number + 1}.star" for number in range(self.n_splits)]
 
     def before(self, block: Block) -> str:
         """Return the particles a block starts from, before they may get images of another box."""
@@ -256,37 +223,9 @@ class Plan:
         return MAPPED if self.config.own.map_to else self.kept_particles(len(self.config.rounds))
 
     @property
-    def is_simulated(self) -> bool:
-        """Whether the truth about the particles is known."""
-        return bool(self.config.demo or (self.config.micrographs and self.config.micrographs.demo))
-
-    @property
-    def truth(self) -> str:
-        """The truth about simulated particles."""
-        return "Extract/job001/truth.star"
-
-    @property
     def truths(self) -> list[str]:
         """The truth about simulated particles as they entered, and as they were called when made anew."""
         return [self.truth, *(f"Extract/job{name}8/truth.star" for name in self.boxed)] if self.is_simulated else []
-
-    @property
-    def micrographs(self) -> str:
-        """The micrographs STAR file; empty if none is known."""
-        found = self.config.micrographs
-        return found.micrographs if found else self.config.own.reextract_micrographs
-
-    @property
-    def coordinates(self) -> list[str]:
-        """Coordinates that are one file; a pattern is no input of a rule."""
-        found = self.config.micrographs
-        return [found.coordinates] if found and not is_pattern(found.coordinates) else []
-
-    @property
-    def exported(self) -> dict[str, str]:
-        """The particle files to be written for other programs, by program."""
-        wanted = self.config.own.export
-        return {one: f"export/{one}/particles.star" for one in ("relion", "cryosparc") if wanted in (one, "all")}
 
     @cached_property
     def jobs(self) -> list[str]:
@@ -298,8 +237,7 @@ class Plan:
         jobs += [f"Class2D/job{name}1" for name in self.classified]
         jobs += [f"Class2D/job{name}4" for name in self.continued]
         for block in self.blocks:
-            jobs.append(block.job("Select", 2))
-            jobs += [block.job("Select", 3)] if block.round.regroup else []
+            jobs += [block.job("Select", 2), *([block.job("Select", 3)] if block.round.regroup else [])]
             jobs += [block.job("Class2D", 5), block.job("Select", 6)] if block.round.own.second_chance else []
         jobs += ["JoinStar/job017"] if self.n_parts > 1 else []
         jobs += ["Select/job008"] if self.config.own.map_to else []
