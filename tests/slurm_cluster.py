@@ -136,9 +136,9 @@ class Cluster:
         with open(self.folder / f"log/{name}.out", "a") as out:
             self._daemons[name] = subprocess.Popen(command, env=self.environment, stdout=out, stderr=out)
 
-    def kill_controller(self) -> None:
-        """Kill the controller without a word."""
-        self._end("controller", signal.SIGKILL)
+    def stop_controller(self) -> None:
+        """End the controller as an administrator would; jobs run on."""
+        self._end("controller", signal.SIGTERM)
 
     def _end(self, name: str, number: int) -> None:
         daemon = self._daemons.pop(name)

@@ -51,19 +51,19 @@ class QueueRun:
         self._out.seek(0)
         return self._out.read()
 
-    def ends(self, seconds: float = 150) -> int:
+    def ends(self, seconds: float = 240) -> int:
         """Return the exit status."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"Snakemake still runs:\n{self.said}\n{self.cluster.jobs(self.project)}") from None
 
-    def succeeds(self, seconds: float = 150) -> str:
+    def succeeds(self, seconds: float = 240) -> str:
         """Return what Snakemake says of a run that must succeed."""
         assert self.ends(seconds) == 0, self.said
         return self.said
 
-    def reaches(self, iteration: int, seconds: float = 100) -> None:
+    def reaches(self, iteration: int, seconds: float = 200) -> None:
         """Wait until the classification has written an iteration."""
         wanted = self.project / JOB / f"run_it{iteration:03d}_optimiser.star"
         wait_for(lambda: wanted.is_file() or self.process.poll() is not None, seconds, f"{wanted}\n{self.said}", 0.05)
@@ -103,7 +103,9 @@ def contents(project: Path, *folders: str) -> dict[str, str]:
     """Return the checksums of a project's tables and images."""
     found = fingerprints(project, *folders)
     kinds = (".star", ".mrcs", ".tsv", ".npy")
-    return {path: checksum for path, (checksum, _) in found.items() if Path(path).suffix in kinds}
+    named = {Path(path): checksum for path, (checksum, _) in found.items()}
+    times = "benchmark"  # Snakemake's files on time and memory
+    return {str(p): sum_ for p, sum_ in named.items() if p.suffix in kinds and not p.name.startswith(times)}
 
 
 def iterations_done(project: Path) -> list[int]:

@@ -22,10 +22,11 @@ def test_a_demo_goes_through_the_queue_though_a_job_is_cancelled(cluster, tmp_pa
         run.holds_at(3)
         cluster.run("scancel", cluster.running(run.project, "class2d"))
         said = run.succeeds()
-        assert beside.wait(100) == 0
+        assert beside.wait(240) == 0
     finally:
         run.close()
         beside.kill()
+        beside.wait()
     jobs = cluster.jobs(run.project)
     record_property("timeline", "\n".join(timeline(jobs)))
     assert [(job["comment"], job["state"]) for job in jobs] == [
