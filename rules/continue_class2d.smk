@@ -27,8 +27,10 @@ rule continue_class2d:
         "../envs/cpu.yaml"
     threads: 64  # as many as there are: --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=8000,
+        mem_mb=class2d_mb,
+        runtime=class2d_min,
         gpu=0,  # a profile's set-resources gives one
+        tasks_per_gpu=0,
         device=lambda wildcards: round_of(wildcards).own.device,
         keep_iterations=lambda wildcards: round_of(wildcards).own.keep_iterations,
         grad_write_iter=written_every,

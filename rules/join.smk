@@ -14,10 +14,12 @@ rule join:
         "logs/join/job017.log",
     benchmark:
         "JoinStar/job017/benchmark.tsv"
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options={"do_part": True},
         parts_per_file=PLAN.n_splits,

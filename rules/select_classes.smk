@@ -62,10 +62,12 @@ rule propose:
         proposal="report/round_{round}/proposal.tsv",
     log:
         "logs/propose/round_{round}.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         select=select_options,
         particle_diameter=diameter_of_round,

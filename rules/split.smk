@@ -14,10 +14,12 @@ rule split:
         "logs/split/job{source}10.log",
     benchmark:
         "Select/job{source}10/benchmark.tsv"
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=split_options(),
         own={"random_seed": CONFIG.own.random_seed},

@@ -1,5 +1,6 @@
 """Tell all rounds on one page: class averages, counts and curves (no job of RELION; report/index.html)."""
 
+import csv
 import dataclasses
 import hashlib
 import logging
@@ -32,9 +33,8 @@ SPEC = runner.JobSpec(type="report", is_relion_job=False, directory="report")
 UNKNOWN = "not known"
 GENERAL = "model_general"
 PROPOSAL = "proposal.tsv"  # the class ledger of a round that waits for a person's choice
-SOME_ROUNDS = ("warnings", "views", "overrides", "rejected", "second_chances")
+SOME_ROUNDS = ("warnings", "views", "overrides", "second_chances")
 WHOLE_LEDGER = "particles.tsv"
-SECOND_CHANCE = "winnowSecondChance"
 logger = logging.getLogger("winnow2d")
 
 
@@ -101,7 +101,7 @@ def read_rounds(inputs: Any) -> list[RoundRecord]:
 
     A round is known by the `round_NN` of its class ledger; so is a part of the first one. Where that ledger is
     `proposal.tsv`, the round waits for a person's choice, and has no kept particles and no particle ledger. Named for
-    some rounds only: what `SOME_ROUNDS` lists; the round of `rejected` is that of its job.
+    some rounds only: what `SOME_ROUNDS` lists.
     """
     lists = [_paths(inputs, name) for name in ("model", "optimiser", "classes", "class_ledgers")]
     selected = zip(_paths(inputs, "kept"), _paths(inputs, "particle_ledgers"), strict=True)
@@ -138,9 +138,7 @@ def read_rounds(inputs: Any) -> list[RoundRecord]:
 def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Path]) -> RoundRecord:
     """Return a round with what its selection left: kept particles and their ledger, and files not every round has."""
     found: dict[str, Any] = {
-        name: pd.read_csv(own[name], sep="\t", dtype=str if name == "warnings" else None, keep_default_na=False)
-        for name in ("warnings", "views")
-        if name in own
+        name: pd.read_csv(own[name], **_cells(name)) for name in ("warnings", "views") if name in own
     }
     if "overrides" in own and not record.is_pending:
         found["override"] = override_of(yaml.safe_load(own["overrides"].read_text(encoding="utf-8")))
@@ -152,11 +150,17 @@ def with_choice(record: RoundRecord, files: Sequence[Path], own: Mapping[str, Pa
         found["particle_ledger"] = read_decisions(particle_ledger, second)
         for again in map(read_ledger, second):
             found |= {"n_rejected": len(again), "n_returned": int(again["kept"].sum())}
-        if "rejected" in own:
-            found["n_rejected"] = len(read_star(own["rejected"]).get("particles", ()))
-            returned = particles.get(SECOND_CHANCE, pd.Series(dtype=str))
-            found["n_returned"] = int((pd.to_numeric(returned) > 0).sum())
     return dataclasses.replace(record, **found)
+
+
+def _cells(name: str) -> dict[str, Any]:
+    """Return how the cells of a table are read: warnings as text, whatever quotes are in it."""
+    return {
+        "sep": "\t",
+        "quoting": csv.QUOTE_NONE,
+        "keep_default_na": False,
+        "dtype": str if name == "warnings" else None,
+    }
 
 
 def _paths(inputs: Any, name: str) -> list[Path]:
@@ -165,11 +169,11 @@ def _paths(inputs: Any, name: str) -> list[Path]:
 
 
 def _round_of(path: Path) -> int:
-    """Return the round a file is about, from `round_NN` in its path or the job directory `jobRRn`."""
-    found = re.search(r"round_(\d+)|/job(\d+)\d/", path.as_posix())
+    """Return the round a file is about, from `round_NN` in its path."""
+    found = re.search(r"round_(\d+)", path.as_posix())
     if found is None:
-        raise JobError(f"{path}: neither round_NN nor a job directory of a round is in its path.")
-    return int(found[1] or found[2])
+        raise JobError(f"{path}: no round_NN is in its path, so it is not known of which round it is.")
+    return int(found[1])
 
 
 def describe_project(extracted: Sequence[Path], rounds: Sequence[RoundRecord], is_demo: bool) -> Project:

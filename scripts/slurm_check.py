@@ -138,7 +138,8 @@ def check_request(given: argparse.Namespace, findings: Findings) -> None:
     if status:
         findings.bad(
             f"Slurm refuses what a classification asks for ({' '.join(options)}): {' '.join(said.split())}. Ask for "
-            "less by --max-threads, --set-resources class2d:mem_mb=... class2d:runtime=... (minutes), or choose another partition"
+            "less by --max-threads, --set-resources class2d:mem_mb=... class2d:runtime=... (minutes), or take another "
+            "partition"
         )
     else:
         findings.good(f"a classification fits: {' '.join(options)}")
@@ -228,8 +229,9 @@ def tell_of_job(
     if given.gpus and seen["gpus"] < given.gpus:
         findings.bad(
             f"CuPy sees {seen['gpus']} GPUs there, not {given.gpus} (CUDA_VISIBLE_DEVICES="
-            f"{seen['visible'] or 'not set'}; {seen.get('gpu_error', 'no error')}). Install it by {sys.executable} -m pip "
-            "install cupy-cuda13x (or 12x), or run without GPUs: GPUS=0 here, --set-resources class2d:gpu=0 for Snakemake"
+            f"{seen['visible'] or 'not set'}; {seen.get('gpu_error', 'no error')}). Install it by {sys.executable} "
+            "-m pip install cupy-cuda13x (or 12x), or run without GPUs: GPUS=0 here, --set-resources class2d:gpu=0 for "
+            "Snakemake"
         )
     elif given.gpus:
         findings.good(f"CuPy sees {seen['gpus']} GPUs there (CUDA_VISIBLE_DEVICES={seen['visible']})")

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from winnow2d import choosing
@@ -11,7 +13,7 @@ from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats.choice_record import read_choice
 from winnow2d.formats.jobs import read_job_star
 from winnow2d.selection.trial import KINDS, THRESHOLDS, trial_table
-from winnow2d.selection.views import views_lost
+from winnow2d.selection.views import BELIEVABLE, views_lost
 
 HEADS = {
     "threshold": "threshold", "classes": "classes", "particles": "particles", "share": "share",
@@ -25,7 +27,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python scripts/try_thresholds.py",
         description="Show for each threshold how many classes and particles a choice would keep, how many good ones "
-        "(expected) it would keep and lose, and how much junk it would let in. Nothing is written in the project.",
+        "(expected) it would keep and lose, how much junk it would let in, and how many views of the particle it would "
+        "lose. Nothing is written in the project.",
     )
     parser.add_argument(
         "where", type=Path, help="a project directory, or the run_itNNN_optimiser.star of a Class2D job"
@@ -52,6 +55,13 @@ def optimiser_of(where: Path, name: str) -> Path:
     raise JobError(f"{folder}: no choice and no proposal; has that round been classified?")
 
 
+def n_views_lost(judged: choosing.Judged, kept: np.ndarray) -> int:
+    """Return how many views of believable good particles no kept class shows; all of them where nothing is kept."""
+    if not kept.any():
+        return len(set(judged.views.view[judged.scores.good_share >= BELIEVABLE]))
+    return len(views_lost(judged.views, judged.n_particles, judged.scores.good_share, kept))
+
+
 def lines(table: pd.DataFrame) -> list[str]:
     """Return the table as lines of text."""
     shown = pd.DataFrame({HEADS[name]: table[name] for name in table.columns})
@@ -71,11 +81,8 @@ def main(arguments: list[str]) -> int:
         optimiser = optimiser_of(asked.where, asked.round)
         data, model = (optimiser.with_name(optimiser.name.replace("optimiser", name)) for name in ("data", "model"))
         judged = choosing.judge(data, optimiser, model)
-        counts, shares = judged.n_particles, judged.scores.good_share
-        table = trial_table(
-            counts, judged.scores, asked.kind, thresholds,
-            lambda kept: len(views_lost(judged.views, counts, shares, kept)),
-        )  # fmt: skip
+        count_lost = partial(n_views_lost, judged)
+        table = trial_table(judged.n_particles, judged.scores, asked.kind, thresholds, count_lost)
     except (WinnowError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201 (a command talks to its user)
         return 1

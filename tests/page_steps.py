@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -58,13 +59,18 @@ def try_threshold(page: Page, level: float) -> None:
     )
 
 
-def save(page: Page, name: str = "round_01.yaml", by: str | None = "Jane Doe", of: int = 1) -> dict[str, Any]:
-    """Return the file the page saves, as YAML reads it."""
+def save(
+    page: Page, name: str = "round_01.yaml", by: str | None = "Jane Doe", of: int = 1, folder: Path | None = None
+) -> dict[str, Any]:
+    """Return the file the page saves, as YAML reads it; it is put into a folder where one is given."""
     page.click(f'#round-{of} [data-act="save"]')
     if by is not None:
         page.write(f"#round-{of} .saving .by", by)
     page.click(f'#round-{of} [data-save="download"]')
     data = page.downloaded(name)
     (page.downloads / name).unlink()
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
     page.press("Escape")
     return yaml.safe_load(data.decode("utf-8"))

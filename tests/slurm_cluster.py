@@ -160,6 +160,18 @@ class Cluster:
                 wait_for(lambda: not self.run("squeue", "-h"), 10, "no jobs left")
         for name in reversed(list(self._daemons)):
             self._end(name, signal.SIGTERM)
+        for pid in self._left_over():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _left_over(self) -> list[int]:
+        """Return the processes of jobs that Slurm lost sight of, as without cgroups it may when a node goes down."""
+        mark, found = f"SLURM_CONF={self.folder}/slurm.conf".encode(), []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
 
     def run(self, *command: str) -> str:
         """Return what a command of Slurm says."""

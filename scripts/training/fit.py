@@ -23,6 +23,7 @@ from winnow2d.selection.scores import MODEL_FILE, ScoreModel, model_from
 # Columns a score may look at: none has a unit, and none grows with the number of particles.
 FEATURES = (
     "spectral_information", "coarse_information", "fine_information", "likelihood_middle", "norm_middle",
+    "likelihood_low", "likelihood_high", "norm_high", "probability_high", "profile_difference", "profile_resemblance",
     "probability_middle", "relative_offset_distance", "relative_fine_information", "relative_coarse_information",
     "max_probability", "log_significant", "likelihood_deviation", "likelihood_spread",
     "norm_deviation", "norm_spread", "protein_mean", "protein_sd", "protein_skewness", "protein_kurtosis",
@@ -39,7 +40,7 @@ FEATURES = (
 # Where the direction is beyond doubt: more signal and more company speak for a class, the rest against it.
 MONOTONE = {"relative_information": 1, "alike_mean": 1, "edge_signal": -1, "centre_offset": -1, "mass_deviation": -1}
 SETTINGS = dict(
-    max_iter=200, learning_rate=0.06, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=5.0, max_features=0.5,
+    max_iter=250, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=5.0, max_features=0.25,
     early_stopping=False, random_state=0,
 )  # fmt: skip
 N_FOLDS = 5

@@ -15,6 +15,7 @@ import pandas as pd
 from training import measures
 from training.cache import CachedJob, read_job
 from training.fit import content_of, cross_validated, fit, largest_difference, text_of
+from training.sets import FIRST_TYPICAL
 from winnow2d.selection.relion_columns import relion_columns
 from winnow2d.selection.relion_features import FEWEST_PARTICLES, relion_features, relion_pictures
 from winnow2d.selection.relion_score import MODEL_FILE, usefulness
@@ -25,7 +26,9 @@ MONOTONE = {
     "alike_mean": 1, "job_mass_deviation": -1, "picture_edge_signal": -1, "picture_centre_offset": -1,
     "signal_resolution": -1,
 }  # fmt: skip
-SETTINGS = dict(max_iter=300, learning_rate=0.04, min_samples_leaf=40)  # what is not that of the class score
+SETTINGS = dict(  # what is not that of the class score
+    max_iter=220, learning_rate=0.05, max_leaf_nodes=10, min_samples_leaf=40, max_features=0.25
+)
 _TRUTH = ("good_share", "judged", "n_particles", "job", "seed", "stage")
 THRESHOLDS = (0.2, 0.35, 0.5)
 
@@ -91,6 +94,9 @@ def _report(table: pd.DataFrame, found: np.ndarray) -> None:
     for name, rows in measures.groups_of(table):
         if rows.any():
             logger.info("%s", measures.line(name, table[rows], found[rows]))
+    typical = (table["seed"] >= FIRST_TYPICAL).to_numpy()
+    if typical.any():
+        logger.info("%s", measures.line("typical sets", table[typical], found[typical]))
     clear = ((table["good_share"] <= 0.2) | (table["good_share"] >= 0.8)).to_numpy()
     logger.info("%s", measures.line("under 20 or over 80 %", table[clear], found[clear]))
     score = scores_of(table, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,9 @@ from winnow2d.errors import WinnowError
 from winnow2d.formats.choice_record import ChoiceRecord, read_choice
 from winnow2d.formats.jobs import as_list, read_job_star
 from winnow2d.formats.ledger import particle_decisions, read_ledger
-from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
+from winnow2d.formats.particles import ParticleTable, read_particle_table
 from winnow2d.formats.selection_star import rows_of
+from winnow2d.list_replay import differences, jobs_after, made_again
 from winnow2d.options import SelectOptions
 from winnow2d.recentring import moved_with_averages
 from winnow2d.selection.by_hand import decide
@@ -27,16 +27,16 @@ from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import ClassScores
 
 REPORT = "report"
+JOINED = "JoinStar/job017/join_particles.star"
 
 
 @dataclass
 class Replay:
-    """What came of choosing again in one round."""
+    """What came of choosing again in one round, or of a job behind the choices."""
 
-    folder: Path
+    folder: Path  # report/round_NN, or the job
     selected: str = ""
     n_kept: int = 0
-    names: tuple[str, ...] = ()  # of the particles kept
     differences: list[str] = field(default_factory=list)
 
     @property
@@ -57,16 +57,41 @@ def replay_project(project: Path) -> list[Replay]:
     """
     replays = [_replayed(project, folder) for folder in _rounds(project)]
     if not replays:
-        raise WinnowError(
-            f"{project / REPORT}: no record of a choice (round_NN/choice.yaml); name a project directory."
-        )
-    final = Replay(Path("Select/clean"))
+        raise WinnowError(f"{project / REPORT}: no record of a choice (round_NN/choice.yaml). Name a project.")
     alias = project / "Select/clean/particles.star"
-    if alias.is_file():
-        final.selected = alias.resolve().relative_to(project.resolve()).as_posix()
-        _check_final(final, alias, replays, [_came_back(project, replay.folder) for replay in replays])
-        replays.append(final)
+    final = alias.resolve().relative_to(project.resolve()).as_posix() if alias.is_file() else ""
+    for directory in _following(project, [replay.selected for replay in replays], final):
+        replays.append(_made_again(project, directory))
+    if final and not final.startswith("Select/job008/"):  # rows of another extraction (own.map_to)
+        reached = [replay.selected for replay in replays]
+        if final not in reached:
+            said = f"It is {final}, which no choice on record leads to."
+            replays.append(Replay(Path("Select/clean"), final, differences=[said]))
     return replays
+
+
+def _following(project: Path, chosen: Sequence[str], final: str) -> list[str]:
+    """Return the jobs behind the choices whose lists are made from theirs: as the page names them, and joined parts."""
+    page, found = project / REPORT / "job.star", list[str]()
+    kept = as_list(read_job_star(page, None).inputs.get("kept", [])) if page.is_file() else []
+    for start, end in zip(chosen, kept, strict=False):
+        found += jobs_after(project, end, start)
+    if (project / JOINED).is_file() and (len(kept) > 1 or final == JOINED):
+        parts = as_list(read_job_star(project / Path(JOINED).parent / "job.star", None).inputs.get("particles", []))
+        found += [Path(JOINED).parent.as_posix()] if set(parts) <= set(kept) else []
+    return found
+
+
+def _made_again(project: Path, directory: str) -> Replay:
+    found = Replay(Path(directory))
+    try:
+        table = made_again(project, directory)
+        name = Path(JOINED).name if directory.startswith("JoinStar/") else "particles.star"
+        found.selected, found.n_kept = f"{directory}/{name}", len(table.particles)
+        found.differences += _first_of(differences(table, project / found.selected))
+    except (WinnowError, KeyError) as error:
+        found.differences.append(f"{error}")
+    return found
 
 
 def _rounds(project: Path) -> list[Path]:
@@ -118,8 +143,8 @@ def _compare(
     own = _own_decisions(table, choice, record, index, particles)
     is_kept, reason = particle_decisions(index, choice.kept, choice.rule, own)
     found.differences += _first_of(_particle_differences(is_kept, reason, particles))
-    found.n_kept, found.names = int(is_kept.sum()), tuple(particles["image_name"][is_kept])
-    found.differences += _first_of(_list_differences(rows_of(table, is_kept), project / record.selected))
+    found.n_kept = int(is_kept.sum())
+    found.differences += _first_of(differences(rows_of(table, is_kept), project / record.selected))
 
 
 def _first_of(differences: Iterator[str]) -> list[str]:
@@ -163,42 +188,6 @@ def _particle_differences(is_kept: np.ndarray, reason: np.ndarray, particles: pd
             f"particles.tsv, row {row + 1} ({particles['image_name'][row]}): kept {_yes(said_kept[row])}, {said[row]}; "
             f"chosen again: kept {_yes(is_kept[row])}, {reason[row]}."
         )
-
-
-def _list_differences(kept: ParticleTable, selected: Path) -> Iterator[str]:
-    """Yield where the particles kept, written again, differ from the file that is there."""
-    if not selected.is_file():
-        yield f"{selected} is missing."
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        write_particle_table(Path(folder) / "particles.star", kept)
-        again = (Path(folder) / "particles.star").read_bytes()
-    there = selected.read_bytes()
-    if there != again:
-        lines = list(zip(there.splitlines(), again.splitlines(), strict=False))
-        first = next((number for number, (one, other) in enumerate(lines, 1) if one != other), len(lines) + 1)
-        yield f"{selected}: line {first} is not what the choice made again writes."
-
-
-def _came_back(project: Path, folder: Path) -> set[str]:
-    """Return the particles that came back in the second chance of a round, if its page names one."""
-    page, path = project / REPORT / "job.star", folder / "second_chance.tsv"
-    if not page.is_file() or path.as_posix() not in as_list(read_job_star(page, None).inputs.get("second_chances", [])):
-        return set()
-    again = read_ledger(project / path)
-    return set(again["image_name"][again["kept"]])
-
-
-def _check_final(final: Replay, alias: Path, replays: Sequence[Replay], back: Sequence[set[str]]) -> None:
-    """Compare the final particles by name with what the rounds left; regrouping changes other columns."""
-    names = tuple(read_particle_table(alias).particles["rlnImageName"])
-    final.n_kept, final.names = len(names), names
-    if final.selected.startswith("Select/job008/"):
-        return  # rows of another extraction (own.map_to) have other names
-    lists = [set(replay.names) | more for replay, more in zip(replays, back, strict=True)]
-    left = set[str]().union(*lists) if final.selected.startswith("JoinStar/") else lists[-1]
-    if set(names) != left:
-        final.differences.append(f"{final.selected} holds {len(names):,} particles, not those that the rounds left.")
 
 
 def _yes(flag: Any) -> str:

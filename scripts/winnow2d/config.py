@@ -135,7 +135,7 @@ def check_config(raw: Any) -> Config:
     n_parts = max(1, len(particles)) * own.splits
     if optimiser and rounds and rounds[0].own.second_chance:
         check.problem("own.second_chance: not in round 1, whose classification is given; say it in later rounds.")
-    check.problems += faults_of_parts(n_parts, len(particles), len(rounds), own, optimiser)
+    check.problems += faults_of_parts(n_parts, len(particles), len(rounds), rounds[0].own if rounds else own, optimiser)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
     return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)

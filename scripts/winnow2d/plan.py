@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from winnow2d.config import Config, Round
+from winnow2d.config import Round
 from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
-from winnow2d.formats.coordinates import is_pattern
-from winnow2d.formats.given_job import GivenJob
 from winnow2d.formats.overrides import path_of
+from winnow2d.input_plan import InputPlan
 
 CLEAN = "Select/clean"
 PAGE = "report/index.html"
@@ -52,11 +51,9 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(InputPlan):
     """The jobs of a run."""
 
-    config: Config
-    given: GivenJob | None = None  # stands in the place of the first round's classification
     overridden: frozenset[str] = frozenset()  # names of blocks of which a person has said something
 
     @cached_property
@@ -124,21 +121,6 @@ class Plan:
         named = block.round.own.selected_classes
         return [named] if named.endswith(".star") else []
 
-    @property
-    def n_sources(self) -> int:
-        """How many files of particles enter, each as a job of its own."""
-        return max(1, len(self.config.particles))
-
-    @property
-    def n_splits(self) -> int:
-        """How many parts each of them is classified in, in the first round."""
-        return self.config.own.splits
-
-    @property
-    def n_parts(self) -> int:
-        """How many classifications the first round has."""
-        return self.n_sources * self.n_splits
-
     @cached_property
     def block_named(self) -> dict[str, Block]:
         """The blocks by their names."""
@@ -167,19 +149,6 @@ class Plan:
     def is_given(self, block: Block) -> bool:
         """Return whether the classification of a block is the one given (input: {optimiser: ...})."""
         return self.given is not None and block.round.number == 1
-
-    def entered(self, source: int = 0) -> str:
-        """Return the particles as they entered: a file of the input, or the classification given."""
-        return self.given.data if self.given else f"Extract/job{source}01/particles.star"
-
-    @property
-    def all_entered(self) -> list[str]:
-        """The particles as they entered, of every file of the input."""
-        return [self.entered(source) for source in range(self.n_sources)]
-
-    def splits_of(self, source: int) -> list[str]:
-        """Return the files that the particles of one input file are split into."""
-        return [f"Select/job{source}10/particles_split{number + 1}.star" for number in range(self.n_splits)]
 
     def before(self, block: Block) -> str:
         """Return the particles a block starts from, before they may get images of another box."""
@@ -254,37 +223,9 @@ class Plan:
         return MAPPED if self.config.own.map_to else self.kept_particles(len(self.config.rounds))
 
     @property
-    def is_simulated(self) -> bool:
-        """Whether the truth about the particles is known."""
-        return bool(self.config.demo or (self.config.micrographs and self.config.micrographs.demo))
-
-    @property
-    def truth(self) -> str:
-        """The truth about simulated particles."""
-        return "Extract/job001/truth.star"
-
-    @property
     def truths(self) -> list[str]:
         """The truth about simulated particles as they entered, and as they were called when made anew."""
         return [self.truth, *(f"Extract/job{name}8/truth.star" for name in self.boxed)] if self.is_simulated else []
-
-    @property
-    def micrographs(self) -> str:
-        """The micrographs STAR file; empty if none is known."""
-        found = self.config.micrographs
-        return found.micrographs if found else self.config.own.reextract_micrographs
-
-    @property
-    def coordinates(self) -> list[str]:
-        """Coordinates that are one file; a pattern is no input of a rule."""
-        found = self.config.micrographs
-        return [found.coordinates] if found and not is_pattern(found.coordinates) else []
-
-    @property
-    def exported(self) -> dict[str, str]:
-        """The particle files to be written for other programs, by program."""
-        wanted = self.config.own.export
-        return {one: f"export/{one}/particles.star" for one in ("relion", "cryosparc") if wanted in (one, "all")}
 
     @cached_property
     def jobs(self) -> list[str]:

@@ -15,6 +15,7 @@ from winnow2d.selection.features import class_features
 from winnow2d.selection.scores import (
     LEAST_USEFULNESS,
     MODEL_FILE,
+    MOST_USEFULNESS,
     ClassScores,
     model_from,
     score_classes,
@@ -134,8 +135,8 @@ def test_what_speaks_for_a_class_never_lowers_its_good_share(name, better):
 def test_the_finest_average_is_most_useful_and_the_coarsest_still_passes_when_half_good():
     relative = pd.DataFrame({"relative_resolution": np.log([0.9, 1.0, 2.0, 50.0])})
     found = usefulness(relative)
-    assert found[:2].tolist() == [1, 1]
-    assert found[2] == pytest.approx(LEAST_USEFULNESS + 0.3 / 4)
+    assert found[:2].tolist() == [MOST_USEFULNESS] * 2
+    assert found[2] == pytest.approx(LEAST_USEFULNESS + (MOST_USEFULNESS - LEAST_USEFULNESS) / 4)
     assert 0.5 * found[3] >= 0.35
 
 

@@ -114,6 +114,10 @@ def test_both_algorithms_are_an_error():
             "own.selected_classes: are those of one round",
         ),
         (
+            {"own": {"selected_classes": 2, "splits": 3}, "select": {"do_class_ranker": False}},
+            "keep in overrides/round_01.yaml, overrides/round_11.yaml and so on.",
+        ),
+        (
             {"own": {"relative_threshold": 0.5, "quantile_threshold": 0.5}},
             "own: relative_threshold and quantile_threshold are both on",
         ),

@@ -68,8 +68,8 @@ def test_page_shows_the_numbers_of_its_input():
     assert "<td>60</td><td>30</td><td>30</td><td>50.0 %</td><td>50.0 %</td><td>3 of 6</td>" in html
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html)[1])
     assert data["classes"][0] == {
-        "id": 1, "count": 10, "score": 0.9, "good": 1.0, "resolution": 10.0, "kept": True, "automatic": True,
-        "entry": False, "by": "", "why": "",
+        "id": 1, "count": 10, "score": 0.9, "good": 1.0, "resolution": 10.0, "view": None, "kept": True,
+        "automatic": True, "entry": False, "by": "", "why": "",
     }  # fmt: skip
     assert "rule &lt;1&gt;" in html
     assert "rule <1>" not in html

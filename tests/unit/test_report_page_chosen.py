@@ -27,7 +27,7 @@ def test_clicks_change_the_choice_and_its_sums(shown):
         "40 of 60 particles (66.7 %)",
         "4 of 6 classes",
         f"{kept:.0f} good ones expected, {good.sum() - kept:.0f} lost",
-        "3 changed against the automatic choice",
+        "3 differ from automatic",
     ]
     assert page.texts("#round-1 .chips b") == ["6", "4", "2", "3"]
     page.click(tile(6))
@@ -256,7 +256,7 @@ def test_what_was_found_is_shown_and_leads_to_the_classes(shown):
     ledger.loc[[0, 6, 12], "kept"] = False
     ledger.loc[[0, 6], "reason"] = "outlier: norm correction 3.1"
     ledger.loc[12, "reason"] = "duplicate: 3 A from 1@x"
-    ledger.loc[3, "kept"] = True
+    ledger.loc[[3, 9, 15], "kept"] = True
     record = a_round(warnings=warnings, views=views, particle_ledger=ledger, n_selected=30, n_returned=2, n_rejected=32)
     page = shown(record)
     assert page.texts(".findings li") == [
@@ -273,7 +273,7 @@ def test_what_was_found_is_shown_and_leads_to_the_classes(shown):
         "Second chance: 2 of 32 came back",
     ]
     assert page.texts(".views td") == ["top", "1,200", "0.9123", "side", "40", "1"]
-    assert page.texts(".notice") == []  # 28 in the ledger and 2 that came back are the 30 of the selection
+    assert page.texts(".notice") == []
     assert page.texts(".facts a") == ["classes.tsv", "particles.tsv"]
 
 
@@ -288,3 +288,19 @@ def test_the_browser_tells_of_complaints_and_of_the_network(browser, tmp_path):
     assert "nothing is not defined" in told
     assert "http://localhost:9/x" in page.complaints()
     page.close()
+
+
+def test_views_that_would_be_lost(shown):
+    ledger = a_round().class_ledger.assign(view=[1, 1, 2, 3, 2, 4])
+    page = shown(a_round(class_ledger=ledger))
+    assert sums(page)[3] == "2 of 3 views shown"  # view 4 has a good share of 0.17: no evidence
+    assert page.js("document.querySelector('.views-shown').title") == "View 3: no class is kept, of 4."
+    page.click(tile(4))
+    page.click(tile(3))
+    assert sums(page)[3] == "2 of 3 views shown"
+    page.click(tile(5))
+    assert sums(page)[3] == "3 of 3 views shown"
+    try_threshold(page, 0.6)
+    assert "; 2 of 3 views shown; " in page.text(".outcome")
+    assert sort_by(page, "view") == [1, 2, 3, 5, 4, 6]
+    assert len(sums(shown(a_round(), name="none.html"))) == 4  # an older ledger knows no views

@@ -13,7 +13,7 @@ import report
 from relion_layouts import continue_as_ct
 from winnow2d.errors import JobError
 from winnow2d.formats import mrc
-from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
+from winnow2d.formats.ledger import read_ledger, write_class_ledger, write_particle_ledger
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star, write_star
 from winnow2d.report.tables import Entry, Override
@@ -224,25 +224,25 @@ def test_one_part_of_a_first_round_may_wait_before_another_is_decided(finished, 
 
 
 def test_files_that_only_some_rounds_have(finished):
-    Path("report/round_01/warnings.tsv").write_text("kind\tsentence\tclasses\nNA\tmask clips\t3\n")
+    Path("report/round_01/warnings.tsv").write_text('kind\tsentence\tclasses\nNA\t"mask clips\t3\n')
     Path("report/round_01/views.tsv").write_text("view\tn_in\nA\t12\n")
     Path("overrides").mkdir()
     Path("overrides/round_01.yaml").write_text("by: Jane\nwhy: ice\nkeep: [{class: 3, why: side}]\ndrop: [2]\n")
-    particles = read_star(finished.kept)
-    particles["particles"]["winnowSecondChance"] = ["1", "1"] + ["0"] * (len(particles["particles"]) - 2)
-    write_star(finished.kept, particles)
-    rejected = {**particles, "particles": particles["particles"].iloc[:7]}
-    write_star("Select/job012/rejected.star", rejected)
+    ledger = read_ledger(finished.particle_ledgers)
+    rejected = ledger["image_name"][~ledger["kept"]].tolist()[:7]
+    lines = [f"{name}\t{'yes' if row < 2 else 'no'}\treturned: yes" for row, name in enumerate(rejected)]
+    Path("report/round_01/second_chance.tsv").write_text("\n".join(["image_name\tkept\treason", *lines, ""]))
     finished.warnings, finished.views = "report/round_01/warnings.tsv", ["report/round_01/views.tsv"]
-    finished.overrides, finished.rejected = ["overrides/round_01.yaml"], "Select/job012/rejected.star"
+    finished.overrides, finished.second_chances = ["overrides/round_01.yaml"], "report/round_01/second_chance.tsv"
     (record,) = report.read_rounds(finished)
-    assert record.warnings.to_dict("records") == [{"kind": "NA", "sentence": "mask clips", "classes": "3"}]
+    assert record.warnings.to_dict("records") == [{"kind": "NA", "sentence": '"mask clips', "classes": "3"}]
     assert record.views["n_in"].tolist() == [12]
     assert (record.n_returned, record.n_rejected) == (2, 7)
+    assert record.particle_ledger["kept"].sum() == ledger["kept"].sum() + 2
     assert record.override == Override("Jane", "ice", {3: Entry(True, "Jane", "side"), 2: Entry(False, "Jane", "ice")})
 
 
 def test_a_file_of_no_round_is_refused(finished):
     finished.warnings = "report/warnings.tsv"
-    with pytest.raises(JobError, match="neither round_NN nor a job directory"):
+    with pytest.raises(JobError, match="no round_NN is in its path"):
         report.read_rounds(finished)

@@ -58,15 +58,22 @@ def select(run):
     return run_select
 
 
-def test_selection_of_relions_classes(project, select):
-    done = select()
+@pytest.fixture
+def middle_score(project, select):
+    """Return the third best of the five scores: as a threshold it keeps some classes and drops others."""
+    assert select(rank_threshold=0.0).returncode == 0
+    return float(np.sort(read_ledger(project / "report/round_01/classes.tsv")["score"])[2])
+
+
+def test_selection_of_relions_classes(project, select, middle_score):
+    done = select(rank_threshold=middle_score)
     assert done.returncode == 0, done.stderr
     ledger = read_ledger(project / "report/round_01/classes.tsv")
     decisions = read_ledger(project / "report/round_01/particles.tsv")
     table = read_particle_table(project / "Select/job012/particles.star").particles
     everything = read_particle_table(project / CLASSIFIED["data"]).particles
     assert 0 < ledger["kept"].sum() < 5
-    assert (ledger["kept"] == (ledger["score"] >= 0.35)).all()
+    assert (ledger["kept"] == (ledger["score"] >= middle_score)).all()
     assert len(decisions) == 400
     kept = everything[decisions["kept"].to_numpy()]
     assert table.to_numpy().tolist() == kept.to_numpy().tolist()
@@ -265,7 +272,7 @@ def test_numbers_in_another_program_s_spelling(project, select, run):
     assert "rlnClassNumber is one, expected a finite number" in (project / "Select/job012/run.err").read_text()
 
 
-def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project, select):
+def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project, select, middle_score):
     path = project / CLASSIFIED["data"]
     table = read_particle_table(path)
     spread = table.particles.assign(
@@ -274,11 +281,11 @@ def test_duplicates_among_the_kept_are_taken_out_and_stand_in_the_ledger(project
     )  # fmt: skip
     optics = table.optics.assign(rlnMicrographOriginalPixelSize="1.18")
     write_particle_table(path, ParticleTable(optics, spread))
-    assert select().returncode == 0
+    assert select(rank_threshold=middle_score).returncode == 0
     without = read_particle_table(project / "Select/job012/particles.star").particles
     assert not (project / "Select/job012/particles_removed.star").exists()
 
-    assert select(do_remove_duplicates=True, duplicate_threshold=20).returncode == 0
+    assert select(do_remove_duplicates=True, duplicate_threshold=20, rank_threshold=middle_score).returncode == 0
     kept = read_particle_table(project / "Select/job012/particles.star").particles
     removed = read_star(project / "Select/job012/particles_removed.star")[""]
     decisions = read_ledger(project / "report/round_01/particles.tsv")

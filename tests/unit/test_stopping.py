@@ -33,10 +33,8 @@ def test_a_round_is_the_last_when_it_kept_enough_or_improved_nothing(last, befor
 
 
 def test_figures_of_a_round():
-    found = figures_of(
-        np.array([100, 300, 0]), np.array([0.2, 0.8, 0.0]), np.array([30.0, 10.0, 50.0]), np.array([0, 1, 0], bool), 410,
-        290,
-    )  # fmt: skip
+    counts, shares, resolution = np.array([100, 300, 0]), np.array([0.2, 0.8, 0.0]), np.array([30.0, 10.0, 50.0])
+    found = figures_of(counts, shares, resolution, np.array([False, True, False]), 410, 290)
     assert (found.n_entered, found.n_kept) == (410, 290)
     assert found.good_before == pytest.approx(0.65)
     assert found.good_after == pytest.approx(0.8)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,18 +61,21 @@ def planned(code: Path, project: Path, config: dict) -> set[str]:
     return set(re.findall(r"^\s*(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
 
 
-@pytest.fixture(scope="module")
-def finished_project(tmp_path_factory) -> Path:
-    """Return a finished project on a particle file of over 100 MB, nearly all of it in a column nobody reads."""
-    project = tmp_path_factory.mktemp("reruns") / "project"
+def new_project(folder: Path, remark: str) -> Path:
+    """Return a finished project; `remark` stands in a column of its particle file that nobody reads."""
+    project = folder / "project"
     project.mkdir()
     source = make_particle_set(project, n=60)
     blocks = read_star(source)
-    blocks["particles"]["userRemark"] = "x" * 1_700_000
+    blocks["particles"]["userRemark"] = remark
     write_star(source, blocks)
-    assert source.stat().st_size > 100e6
     run(REPOSITORY, project, CONFIG)
     return project
+
+
+@pytest.fixture(scope="module")
+def finished_project(tmp_path_factory) -> Path:
+    return new_project(tmp_path_factory.mktemp("reruns"), "x")
 
 
 @pytest.fixture
@@ -83,7 +87,9 @@ def test_a_finished_project_that_was_moved_runs_nothing(project):
     assert planned(REPOSITORY, project, CONFIG) == set()
 
 
-def test_a_touched_file_of_100_mb_runs_nothing(project):
+def test_a_touched_file_of_100_mb_runs_nothing(tmp_path):
+    project = new_project(tmp_path, "x" * 1_700_000)
+    assert (project / "particles.star").stat().st_size > 100e6
     os.utime(project / "particles.star")
     assert planned(REPOSITORY, project, CONFIG) == set()
 
@@ -149,3 +155,19 @@ def test_each_job_records_what_made_it(finished_project):
         header, values = file.read_text(encoding="utf-8").splitlines()[:2]
         assert header.split("\t")[0] == "s"
         assert float(values.split("\t")[0]) >= 0
+
+
+def test_snakemakes_own_report_holds_the_page(project, tmp_path):
+    page = tmp_path / "report.zip"
+    run(REPOSITORY, project, CONFIG, "--report", str(page))
+    with zipfile.ZipFile(page) as archive:
+        assert any(name.endswith("index.html") for name in archive.namelist())
+
+
+def test_the_file_of_the_workflow_catalogue_says_how_to_use_it():
+    usage = yaml.safe_load((REPOSITORY / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert usage["mandatory-flags"]["flags"].startswith("--directory")
+    assert usage["report"] is usage["software-stack-deployment"]["report"] is True
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").lower()
+    assert "snakemake" in text
+    assert "workflow" in text

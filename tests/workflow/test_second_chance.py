@@ -89,7 +89,9 @@ def test_too_few_are_passed_on_and_the_tags_stay(project):
 def test_the_page_counts_who_came_back_and_the_choice_can_be_made_again(project):
     page = (project / "report/index.html").read_text(encoding="utf-8")
     assert "Run the selection of this round again" not in page
-    assert [replay.differences for replay in replay_project(project)] == [[], [], []]
+    replays = replay_project(project)
+    assert [replay.differences for replay in replays] == [[], [], [], []]
+    assert [replay.selected.split("/")[1] for replay in replays] == ["job012", "job022", "job016", "job026"]
 
 
 def test_nothing_is_to_be_done_again(project):

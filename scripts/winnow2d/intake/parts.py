@@ -16,7 +16,7 @@ def faults_of_parts(n_parts: int, n_files: int, n_rounds: int, own: OwnOptions, 
     n_parts : classifications of the first round
     n_files : particle files of the input
     n_rounds : rounds of the config
-    own : OwnOptions
+    own : OwnOptions of the first round
     optimiser : the classification given, empty if none
     """
     if n_parts == 1:
@@ -32,4 +32,10 @@ def faults_of_parts(n_parts: int, n_files: int, n_rounds: int, own: OwnOptions, 
         faults.append(f"own.splits: {n_parts} parts of the first round; at most {MOST_PARTS} have job numbers.")
     if own.passthrough and n_files > 1:
         faults.append("own.passthrough: belongs to one .cs file, and input.particles has several; put each beside its.")
+    if own.selected_classes:
+        files = ", ".join(f"overrides/round_{10 * part + 1:02d}.yaml" for part in range(min(n_parts, 2)))
+        faults.append(
+            f"own.selected_classes: each of the {n_parts} parts of the first round has classes of its own; say "
+            f"which to keep in {files}{' and so on' if n_parts > 2 else ''}."
+        )
     return faults

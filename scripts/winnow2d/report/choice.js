@@ -113,6 +113,21 @@ class Choice {
     return sums;
   }
 
+  // Views worth the name, as the selection counts them (winnow2d/selection/views.py), and those with a kept class.
+  views(keeps = (item) => this.isKept(item.id)) {
+    const good = (items) => items.reduce((sum, item) => sum + item.count * item.good, 0);
+    const groups = new Map();
+    for (const item of this.data.classes) {
+      if (item.view === null || item.good === null) return null;
+      if (item.count) groups.set(item.view, [...(groups.get(item.view) ?? []), item]);
+    }
+    const least = 0.005 * good(this.data.classes);
+    const believable = (items) => items.filter((item) => item.good >= 0.25);
+    const real = [...groups.values()].filter((items) => believable(items).length && good(believable(items)) >= least);
+    const lost = real.filter((items) => !items.some(keeps)).map(believable);
+    return {all: real.length, kept: real.length - lost.length, lost};
+  }
+
   count(test) { return this.data.classes.filter((item) => test(item.id)).length; }
 
   text(state = this.now) {

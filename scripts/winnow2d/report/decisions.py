@@ -49,6 +49,7 @@ def selection_data(record: RoundRecord, classes: pd.DataFrame, project: str) -> 
     """
     ledger = record.class_ledger.set_index(record.class_ledger["class"].astype(int))
     automatic = ledger["automatic"] if "automatic" in ledger else None
+    views = ledger["view"] if "view" in ledger else None
     thresholds = classes["threshold"].dropna().unique() if "threshold" in classes else []
     override = record.override or Override("", "", {})
     items = []
@@ -61,6 +62,7 @@ def selection_data(record: RoundRecord, classes: pd.DataFrame, project: str) -> 
                 "score": _number(row["score"], 6),
                 "good": _number(row.get("good_share", math.nan), 6),
                 "resolution": _number(row["resolution_ang"], 3),
+                "view": int(views.at[row["class_number"]]) if views is not None else None,
                 "kept": row["is_kept"],
                 "automatic": _automatic(record, row, automatic),
                 "entry": entry is not None,
@@ -110,7 +112,8 @@ def decision_notes(record: RoundRecord) -> dict[str, Any]:
     """Return what became of particles apart from their class: taken out by kind of reason, rescued, returned.
 
     `pruned`: (kind, particles) of those taken out though their class is kept; the kind is what stands before the
-    colon of the reason. `n_rescued`: kept though their class is dropped. `second_chance`: came back, had it.
+    colon of the reason. `n_rescued`: kept though their class is dropped, those that came
+    back in their second chance left out. `second_chance`: came back, had it.
     """
     chance = None if record.n_rejected is None else (record.n_returned, record.n_rejected)
     notes: dict[str, Any] = {"pruned": [], "n_rescued": 0, "second_chance": chance}
@@ -122,7 +125,7 @@ def decision_notes(record: RoundRecord) -> dict[str, Any]:
     is_kept = kept_mask(ledger)
     kinds = ledger.loc[of_kept & ~is_kept, "reason"].str.split(":").str[0].value_counts(sort=False)
     notes["pruned"] = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
-    notes["n_rescued"] = int(np.count_nonzero(~of_kept & is_kept))
+    notes["n_rescued"] = max(int(np.count_nonzero(~of_kept & is_kept)) - record.n_returned, 0)
     return notes
 
 

@@ -1,6 +1,6 @@
 // The class averages of a round: which are shown, in which order, and how one moves among them.
 
-const ASCENDING = {resolution: true, id: true};
+const ASCENDING = {resolution: true, id: true, view: true};
 
 class Gallery {
   constructor(root, choice, showAbout) {

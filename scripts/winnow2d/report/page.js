@@ -14,6 +14,7 @@ function drawSums(root, choice) {
   write("of-classes", `of ${data.classes.length} classes`);
   write("n-good", knowsGood ? counted(sums.good) : "");
   write("of-good", knowsGood ? `good ones expected, ${counted(sums.lost)} lost` : NO_GOOD_SHARE);
+  drawViews(root, choice);
   write("n-changed", choice.count((id) => choice.isChanged(id)));
   const parts = {"kept-good": sums.good ?? 0, "kept-rest": sums.particles - (sums.good ?? 0), "lost-good": sums.lost ?? 0};
   for (const [name, count] of Object.entries(parts)) {
@@ -24,6 +25,17 @@ function drawSums(root, choice) {
   act("redo").disabled = !choice.future.length;
   act("reset").disabled = !choice.isDirty;
   act("save").classList.toggle("waits", choice.isDirty && !choice.isSaved);
+}
+
+function drawViews(root, choice) {
+  const views = choice.views(), part = root.querySelector(".views-shown");
+  part.hidden = root.querySelector('.sort [value="view"]').hidden = views === null;
+  if (views === null) return;
+  part.querySelector(".n-views").textContent = views.kept;
+  part.querySelector(".of-views").textContent = `of ${views.all} views shown`;
+  const sentences = views.lost.map((items) => `View ${items[0].view}: no class is kept, of ${items.map((item) => item.id).join(", ")}.`);
+  part.title = sentences.join("\n") || "Each view of believable particles has a kept class.";
+  part.classList.toggle("lacks", views.lost.length > 0);
 }
 
 function drawHistogram(root, classes) {
@@ -52,10 +64,12 @@ function tryThresholds(root, choice, gallery) {
     const keeps = (item) => choice.wouldKeep(item, level);
     const sums = choice.sums(keeps);
     const differ = choice.data.classes.filter((item) => item.count && keeps(item) !== choice.isKept(item.id)).length;
+    const views = choice.views(keeps);
+    const seen = views === null ? "" : ` ${views.kept} of ${views.all} views shown;`;
     const good = sums.good === null ? NO_GOOD_SHARE : `${counted(sums.good)} good ones expected, ${counted(sums.lost)} lost`;
     root.querySelector(".outcome").textContent =
       `${counted(sums.particles)} of ${counted(choice.data.total)} particles (${percent(sums.particles, choice.data.total)}) ` +
-      `from ${sums.classes} of ${choice.data.classes.length} classes; ${good}; ` +
+      `from ${sums.classes} of ${choice.data.classes.length} classes; ${good};${seen} ` +
       `${differ} ${differ === 1 ? "class differs" : "classes differ"} from your choice.`;
   };
   const end = () => {

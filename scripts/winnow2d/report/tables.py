@@ -178,7 +178,7 @@ def disagreements(rounds: Sequence[RoundRecord]) -> list[str]:
     found = []
     for record in decided(rounds):
         n_ledger = int(kept_mask(record.particle_ledger).sum())
-        if record.n_selected not in (n_ledger, n_ledger + record.n_returned):
+        if n_ledger != record.n_selected:
             found.append(
                 f"{record.label}: report/round_{record.number:02d}/particles.tsv keeps {n_ledger:,} particles, "
                 f"{record.selected} holds {record.n_selected:,}. Run the selection of this round again."

@@ -12,7 +12,7 @@ import pandas as pd
 from winnow2d.numerics.shells import estimated_resolution_ang
 from winnow2d.records import Iteration, Model, Particles
 from winnow2d.selection.moments import Picture, features_of_picture, picture_of
-from winnow2d.selection.polar import polar_pictures, radial_streaks, resemblance
+from winnow2d.selection.polar import polar_pictures, profile_differences, radial_streaks, resemblance
 from winnow2d.selection.relative import relative_features, weighted_quantile
 
 __all__ = ["class_features", "weighted_quantile"]
@@ -54,6 +54,8 @@ def class_features(iteration: Iteration, particle_diameter_ang: float) -> pd.Dat
     features = pd.concat([pd.DataFrame(columns), shown], axis=1)
     polar, is_solvent = _polar(pictures)
     features["radial_streaks"] = radial_streaks(polar, is_solvent)
+    weights = features["n_particles"].to_numpy() * features["spectral_information"].to_numpy() ** 2
+    features = features.assign(**profile_differences(polar, features["contrast"].to_numpy(), weights))
     return features.assign(**relative_features(features, model, resemblance(polar), particle_diameter_ang))
 
 
@@ -113,9 +115,9 @@ def _members(particles: Particles, k: int) -> dict[str, np.ndarray]:
     def spread(values: np.ndarray) -> np.ndarray:
         return np.sqrt(mean((finite_any(values) - mean(values)[index]) ** 2))
 
-    def middle(values: np.ndarray) -> np.ndarray:
-        medians = pd.Series(finite_any(values)[seen]).groupby(index[seen]).median()
-        return medians.reindex(range(k), fill_value=0.0).to_numpy()
+    def middle(values: np.ndarray, part: float = 0.5) -> np.ndarray:
+        quantiles = pd.Series(finite_any(values)[seen]).groupby(index[seen]).quantile(part)
+        return quantiles.reindex(range(k), fill_value=0.0).to_numpy()
 
     away = particles.offset_ang - np.median(particles.offset_ang[seen], axis=0) if seen.any() else particles.offset_ang
     likelihood = _against_micrograph(particles.log_likelihood, particles.group_index, seen)
@@ -130,12 +132,16 @@ def _members(particles: Particles, k: int) -> dict[str, np.ndarray]:
         "norm_correction": mean(particles.norm_correction),
         "log_likelihood": mean(particles.log_likelihood),
         "likelihood_deviation": mean(likelihood),
+        "likelihood_low": middle(likelihood, 0.15),
         "likelihood_middle": middle(likelihood),
+        "likelihood_high": middle(likelihood, 0.85),
         "likelihood_spread": spread(likelihood),
         "norm_deviation": mean(norm),
         "norm_middle": middle(norm),
+        "norm_high": middle(norm, 0.85),
         "norm_spread": spread(norm),
         "probability_middle": middle(particles.max_probability),
+        "probability_high": middle(particles.max_probability, 0.85),
     }
 
 

@@ -16,6 +16,8 @@ from winnow2d.selection.moments import DIAMETER_PX, resample
 
 _LOWPASS_CYCLES = 10  # cycles per diameter (20 A for 200 A): what is finer, averages of few particles lack
 _EDGE_CYCLES = 3
+# Amplitudes are weighted by their frequency: they fall steeply, and without that all compact particles look alike.
+_LEAST_WEIGHT = 0.5
 _N_RINGS, _N_ANGLES = 20, 72
 _SHIFTS_PX = (-1.5, 0.0, 1.5)  # on the common grid, about both axes
 _ROWS_AT_ONCE = 32
@@ -59,23 +61,20 @@ def _best_of_turns(these: np.ndarray, those: np.ndarray) -> np.ndarray:
 
 
 def _prepared(average: np.ndarray, pixel_size_ang: float, diameter_ang: float) -> np.ndarray:
-    """Return an average on the common grid, smoothed, its mass in the middle, (y, x); zeros for one without contrast.
-
-    The grid holds the circle and its shifts and no more.
-    """
-    size = DIAMETER_PX + 8
+    """Return an average (y, x) on the common grid, smoothed and weighted, its mass in the middle; zeros for NaN."""
     if not np.isfinite(average).all():
-        return np.zeros((size, size))
+        return np.zeros((DIAMETER_PX, DIAMETER_PX))
     picture = resample(average, pixel_size_ang, diameter_ang)
     n = len(picture)
     ky, kx = np.fft.fftfreq(n) * n, np.arange(n // 2 + 1)
     cycles = np.hypot(ky[:, None], kx[None, :]) * DIAMETER_PX / n
     beyond = np.clip((cycles - _LOWPASS_CYCLES) / _EDGE_CYCLES, 0, 1)
-    picture = inverse(forward(picture) * (0.5 + 0.5 * np.cos(np.pi * beyond)), n)
     mask = soft_circle(n, DIAMETER_PX / 2, 3.0)
+    picture = inverse(forward(picture) * (0.5 + 0.5 * np.cos(np.pi * beyond)), n)
     picture = (picture - np.median(picture)) * mask
-    picture = ndimage.shift(picture, -positive_centre_of_mass(picture)[::-1], order=1)
-    return picture
+    centre = positive_centre_of_mass(picture)
+    picture = inverse(forward(picture) * np.maximum(cycles, _LEAST_WEIGHT), n) * mask
+    return ndimage.shift(picture, -centre[::-1], order=1)
 
 
 def _waves(picture: np.ndarray, shift_px: tuple[float, float]) -> np.ndarray:

@@ -53,6 +53,33 @@ def radial_streaks(polar: np.ndarray, is_solvent: np.ndarray) -> np.ndarray:
     return np.where(usable, along / np.where(single > 0, single, 1.0), 0.0).clip(0, 1)
 
 
+def profile_differences(polar: np.ndarray, contrast: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return how the mean density by radius differs from the typical class's.
+
+    Parameters
+    ----------
+    polar : (k, r, angle), standard deviation 1 inside the mask
+    contrast : (k,), that standard deviation in the job's grey scale
+    weights : (k,), how much each class counts for the typical one
+
+    Returns
+    -------
+    dict of (k,) float arrays
+        `profile_difference`: root of the squared difference by that of the typical profile itself, 0 for the typical
+        class, at most 5; `profile_resemblance`: their cosine, whatever the contrast.
+    """
+    area = np.sqrt(np.arange(N_RADII) + 0.5)
+    profile = polar.mean(axis=2) * contrast[:, None] * area
+    total = weights.sum()
+    typical = (profile * weights[:, None]).sum(axis=0) / total if total > 0 else profile.mean(axis=0)
+    size, sizes = np.linalg.norm(typical), np.linalg.norm(profile, axis=1)
+    if not size > 0:
+        return {"profile_difference": np.zeros(len(polar)), "profile_resemblance": np.zeros(len(polar))}
+    away = np.linalg.norm(profile - typical, axis=1) / size
+    cosine = profile @ typical / (size * np.where(sizes > 0, sizes, 1.0))
+    return {"profile_difference": away.clip(0, 5), "profile_resemblance": cosine}
+
+
 def resemblance(polar: np.ndarray) -> np.ndarray:
     """Return the best correlation (k, k) of each average with each other one, turned and maybe mirrored.
 

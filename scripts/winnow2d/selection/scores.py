@@ -17,7 +17,7 @@ import pandas as pd
 from winnow2d.selection.trees import ScoreModel, model_from
 
 MODEL_FILE = Path(__file__).with_name("class_score.json")
-LEAST_USEFULNESS = 0.7  # so that a class at least half good reaches 0.35, RELION users' usual threshold, however coarse
+LEAST_USEFULNESS, MOST_USEFULNESS = 0.7, 0.85  # of the coarsest and the finest average of a job
 
 
 class ClassScores(NamedTuple):
@@ -72,10 +72,11 @@ def score_classes(features: pd.DataFrame, model: ScoreModel | None = None) -> Cl
 
 
 def usefulness(features: pd.DataFrame) -> np.ndarray:
-    """Return how useful each average is (k,): 1 at the best resolution of the job, less the coarser, never below 0.7.
+    """Return how useful each average is (k,): 0.85 at the best resolution of the job, less the coarser, at least 0.7.
 
-    By the lower end a class of which at least half is good always reaches the threshold of 0.35, whatever its
-    resolution: small classes of a rare view are coarse. A sharp average reaches it from a good share of 0.35 on.
+    With the usual threshold of 0.35 a class of which at least half is good is always kept, whatever its resolution:
+    small classes of a rare view are coarse. A sharp average is kept from a good share of 0.41 on.
     """
     relative = features["relative_resolution"].to_numpy(dtype=np.float64)  # log(resolution / best)
-    return LEAST_USEFULNESS + (1 - LEAST_USEFULNESS) * np.exp(-2 * np.maximum(relative, 0.0))
+    finest = np.exp(-2 * np.maximum(relative, 0.0))
+    return LEAST_USEFULNESS + (MOST_USEFULNESS - LEAST_USEFULNESS) * finest

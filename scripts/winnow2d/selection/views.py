@@ -19,14 +19,14 @@ from winnow2d.selection.likeness import likeness
 from winnow2d.selection.moments import picture_features
 
 # Classes of one view correlate nearly as well as a good class does with the good one nearest to it, whatever the noise.
-MARGIN = 0.06
-LEAST_LIKENESS, MOST_LIKENESS = 0.75, 0.90
+MARGIN = 0.10
+LEAST_LIKENESS, MOST_LIKENESS = 0.60, 0.80
 BELIEVABLE = 0.25  # good share below which a class is no evidence of a view
-KEPT_FROM = 0.5  # good share from which a class is raised: more likely than not to be the particle
+KEPT_FROM = 0.6  # good share from which a class is raised: mostly particles, even if that is estimated too high
 LEAST_SHARE = 0.005  # of all good particles expected: what is smaller is no view
 REPORTED_SHARE = 0.01  # of the same: what is smaller is not spoken of
 LOSS_TO_HEAR_OF = 0.02  # of the same: from here on it is a warning
-FLAT_SOLVENT = 0.30  # solvent_sd up to which what lies around an average is flat; a blur of many views is no view
+FLAT_SOLVENT = 0.25  # solvent_sd up to which what lies around an average is flat; a blur of many views is no view
 MOST_COST = 0.01  # by which all raised classes together may lower the expected share of good particles
 RULE = "kept for its view: no kept class looks like it"
 
@@ -108,7 +108,7 @@ def find_views(
     """
     live = np.asarray(n_particles) > 0
     similarity = likeness(averages, pixel_size_ang, diameter_ang)
-    level = same_view_level(similarity, live & (np.asarray(good_share) >= KEPT_FROM))
+    level = same_view_level(similarity, live & (np.asarray(good_share) >= 0.5))
     view = views_of(similarity, np.asarray(n_particles) * np.asarray(good_share), live, level)
     clear = [_stands_on_flat_solvent(average, pixel_size_ang, diameter_ang) for average in averages]
     return Views(view, similarity, level, np.array(clear, dtype=bool))
@@ -186,7 +186,7 @@ def views_of(similarity: np.ndarray, good: np.ndarray, live: np.ndarray, level: 
 
 
 def views_lost(views: Views, n_particles: np.ndarray, good_share: np.ndarray, kept: np.ndarray) -> list[LostView]:
-    """Return views of believable good particles that no kept class shows or looks like, most good particles first.
+    """Return views of believable good particles that no kept class shows or looks like, the most believable first.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def views_lost(views: Views, n_particles: np.ndarray, good_share: np.ndarray, ke
             continue
         n_own = int(np.asarray(n_particles)[believable].sum())
         lost.append(LostView(tuple(best_first.tolist()), n_own, float(good[believable].sum())))
-    return sorted(lost, key=lambda item: -item.n_good)
+    return sorted(lost, key=lambda item: -good_share[item.classes[0]])
 
 
 def effective_views(view: np.ndarray, good: np.ndarray) -> float:

@@ -14,15 +14,16 @@ from .finding import Finding
 
 CLIPPED = 0.13  # mean density at the mask's rim over the highest of all radii
 NEIGHBOURS = 0.05  # rise of density from the gap around the particle to the rim, likewise
-TOO_LARGE = 2.0  # mask diameter over that of what is seen of the particle
-_SHARE = 0.4  # of the particles of counted classes that must be in classes concerned
+TOO_LARGE = 2.1  # mask diameter over that of what is seen of the particle, on average
+_SHARE = 0.5  # of the particles of counted classes that must be in classes concerned
+_GAP_DENSITY = 0.35  # over the highest: more is the hollow of a particle, not a gap around it
 _SECTORS = 12  # around the circle
-_SECTORS_RISING = 2 / 3  # part of them in which density rises: neighbours lie all around
+_SECTORS_RISING = 0.6  # part of them in which density rises by half of that: neighbours lie all around
 _RISE_IN_SD = 1.2  # the rise over what sectors differ by, in standard deviations of their mean
-_AT = np.linspace(0, 1, 25)  # radii of the mask at which density is looked at
+_AT = np.linspace(0, 1, 49)  # radii of the mask at which density is looked at
 _RIM, _GAP = _AT >= 0.87, (_AT >= 0.35) & (_AT <= 0.85)
 _FLOOR = (_AT >= 0.8) & (_AT < 1)
-_SEEN = 0.98  # of the density's power is inside what is seen of the particle
+_SEEN = 0.97  # of the density's power is inside what is seen of the particle
 _ABOVE_FLOOR = 1.5  # times the power of the solvent: less is not particle
 _BLUR = 0.03  # mask diameters
 _ROOM = 1.35  # mask diameter suggested, over what is seen of the particle
@@ -33,9 +34,10 @@ _STEP_ANG = 5.0  # suggestions are multiples of it
 def mask_finding(model: Model, averages: Averages) -> Finding | None:
     """Return the warning about the mask, if there is one."""
     profile = radial_profiles(averages.pictures, averages.mask_px)
-    top = profile.max(axis=1, keepdims=True)
-    profile = np.where(top > 0, profile / np.maximum(top, 1e-300), 0.0)
-    return _clipped(model, averages, profile) or _neighbours(averages, profile) or _too_large(averages)
+    top = np.where(profile.max(axis=1) > 0, profile.max(axis=1), np.inf)
+    profile = profile / top[:, None]
+    # density at the rim is that of neighbours if there is a gap before it
+    return _neighbours(averages, profile, top) or _clipped(model, averages, profile) or _too_large(averages)
 
 
 def radial_profiles(pictures: np.ndarray, mask_px: float) -> np.ndarray:
@@ -80,15 +82,16 @@ def _diameter_beyond(model: Model, averages: Averages, concerned: np.ndarray) ->
     return float(np.clip(2.2 * radius * averages.box_ang / size, at_least, averages.box_ang))
 
 
-def _neighbours(averages: Averages, profile: np.ndarray) -> Finding | None:
+def _neighbours(averages: Averages, profile: np.ndarray, top: np.ndarray) -> Finding | None:
     mean = np.average(profile[averages.counted], axis=0, weights=averages.counts[averages.counted])
     gap = float(_AT[_GAP][mean[_GAP].argmin()])
     height = float(mean[_RIM].mean() - mean[_GAP].min())
-    rises = _rises_by_sector(averages, gap)
+    rises = _rises_by_sector(averages, gap) / top[:, None]
     concerned = averages.counted & (rises.mean(axis=1) > 0)
-    is_even = averages.mean((rises > 0).mean(axis=1)) > _SECTORS_RISING
+    is_even = averages.mean((rises > NEIGHBOURS / 2).mean(axis=1)) > _SECTORS_RISING
     evidence = averages.mean(np.sqrt(_SECTORS) * rises.mean(axis=1) / np.maximum(rises.std(axis=1), 1e-300))
-    if height < NEIGHBOURS or not is_even or evidence < _RISE_IN_SD or averages.share(concerned) < _SHARE:
+    has_gap = mean[_GAP].min() < _GAP_DENSITY
+    if height < NEIGHBOURS or not (has_gap and is_even) or evidence < _RISE_IN_SD or not concerned.any():
         return None
     diameter = averages.mask_diameter_ang
     suggested = _stepped(gap * diameter)
@@ -109,18 +112,18 @@ def _rises_by_sector(averages: Averages, gap: float) -> np.ndarray:
     axis, radius = np.arange(size) - size // 2, averages.radius
     angle = np.arctan2(axis[:, None], axis[None, :]) / (2 * np.pi) + 0.5
     sector = np.minimum((angle * _SECTORS).astype(np.int64), _SECTORS - 1)
-    rim, trough = (radius > 0.87) & (radius < 1.03), np.abs(radius - gap) < 0.08
+    rim, at_gap = (radius > 0.87) & (radius < 1.03), np.abs(radius - gap) < 0.08
 
     def means(where: np.ndarray) -> np.ndarray:
         sizes = np.maximum(np.bincount(sector[where], minlength=_SECTORS), 1)
         return np.stack([np.bincount(sector[where], one[where], _SECTORS) / sizes for one in averages.pictures])
 
-    return means(rim) - means(trough)
+    return means(rim) - means(at_gap)
 
 
 def _too_large(averages: Averages) -> Finding | None:
     seen, diameter = extents(averages), averages.mask_diameter_ang
-    extent = averages.quantile(seen, 0.5) * diameter
+    extent = averages.mean(seen) * diameter
     if TOO_LARGE * extent > diameter:
         return None
     suggested = _stepped(_ROOM * averages.quantile(seen, 0.75) * diameter)

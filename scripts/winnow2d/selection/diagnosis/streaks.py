@@ -22,6 +22,7 @@ _SHARE = 0.3  # of the particles of fair classes must be in classes with texture
 _BANDS = ((0.3, 0.6), (0.5, 0.9))  # of the resolution's shell
 _RING, _CORE = 0.6, 0.5  # radii of the mask
 _FIRST_SHELL, _BAND_SHELLS = 4, 3  # of the search for where streaks begin
+_FIRST_OF_RESOLUTION = 0.4  # of the resolution's shell: a limit coarser than that costs more than it saves
 
 
 def streaks(averages: Averages, highres_limit_ang: float = -1.0) -> Finding | None:
@@ -84,7 +85,8 @@ def _in_bands(averages: Averages, bands: list[tuple[float, float]]) -> tuple[np.
 
 def _first_shell(averages: Averages, concerned: np.ndarray) -> int:
     """Return the shell from which on the streaks are seen, in the classes concerned."""
-    shells = range(_FIRST_SHELL, max(averages.resolution_shell, _FIRST_SHELL + 1))
+    first = max(_FIRST_SHELL, round(_FIRST_OF_RESOLUTION * averages.resolution_shell))
+    shells = range(first, max(averages.resolution_shell, first + 1))
     excess, _ = _in_bands(averages, [(shell, shell + _BAND_SHELLS) for shell in shells])
     means = [averages.mean(excess[:, band], concerned) for band in range(len(shells))]
     return shells[int(np.argmax(np.array(means) > RADIAL / 2))]
