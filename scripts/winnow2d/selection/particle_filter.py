@@ -31,13 +31,13 @@ class Weight(NamedTuple):
     reason: str
 
 
-INTERCEPT = -0.541
+INTERCEPT = -0.483
 WEIGHTS = (
-    Weight("good_share", 1.089, "log odds of a good class among those the particle belongs to, by its posteriors"),
-    Weight("top_posterior", 0.818, "junk fits several classes alike"),
+    Weight("good_share", 1.095, "log odds of a good class among those the particle belongs to, by its posteriors"),
+    Weight("top_posterior", 0.749, "junk fits several classes alike"),
     Weight("norm", -0.560, "more or less power than the others of its class: ice, blobs, carbon, nothing at all"),
-    Weight("log_likelihood", -0.286, "fits worse, or suspiciously better, than the others of its class"),
-    Weight("offset", -0.378, "farther away from the usual place: a neighbour, or nothing in particular"),
+    Weight("log_likelihood", -0.288, "fits worse, or suspiciously better, than the others of its class"),
+    Weight("offset", -0.374, "farther away from the usual place: a neighbour, or nothing in particular"),
 )
 
 
