@@ -27,8 +27,8 @@ from winnow2d.formats.refinement import IterationWriter, iteration_numbers, remo
 from winnow2d.formats.state import STATE_FILE, StateFile, fingerprint, load_state
 from winnow2d.option_values import unused_of, without_result
 from winnow2d.options import Class2DOptions, OwnOptions
+from winnow2d.passed_rounds import pass_on_classification, reason_to_pass_on
 from winnow2d.records import Iteration
-from winnow2d.round_ends import pass_on_classification, reason_to_pass_on
 
 OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs", "posteriors.npy")
 

@@ -29,8 +29,9 @@ from winnow2d.formats.selection_star import (
 )
 from winnow2d.intake.classified import enter_classified
 from winnow2d.intake.rounds import planned
+from winnow2d.passed_rounds import reason_to_pass_on
 from winnow2d.recentring import moved_with_averages, moves_of
-from winnow2d.round_ends import decisions_passed_on, reason_to_pass_on, write_figures
+from winnow2d.round_ends import decisions_passed_on, write_figures
 from winnow2d.selection.recentre import recentred
 
 logger = logging.getLogger("winnow2d")
