@@ -5,9 +5,11 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 TEST_ENVIRONMENT := .venv/.test-environment
+SLURM_ENVIRONMENT := .venv/.slurm-environment
 PIPELINER_ENVIRONMENT := .venv-pipeliner/.environment
 
-.PHONY: demo test pipeliner bench bench-extract bench-growth bench-selection train profile generated format clean-demo help
+.PHONY: demo test test-faults pipeliner bench bench-extract bench-growth bench-overhead bench-selection train profile \
+	slurm-check generated format clean-demo help
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -19,6 +21,9 @@ demo: $(ENVIRONMENT)  ## two rounds on 2,000 simulated particles, in ./demo, wit
 
 test: $(TEST_ENVIRONMENT)  ## run every test and every check; the summary is the last lines
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-faults: $(TEST_ENVIRONMENT)  ## kill jobs, queue and disk at every moment, and see that nothing is lost
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m faults
 
 pipeliner: $(PIPELINER_ENVIRONMENT)  ## install the CCP-EM Pipeliner, 0.6 GB, in .venv-pipeliner for the tests that run it
 
@@ -42,13 +47,22 @@ bench-selection: $(ENVIRONMENT)  ## two rounds of choice on fresh sets: score, t
 
 # Sets below 1000 are of every sort, those from 1000 on typical; about half an hour of one core, kept in CACHE.
 CACHE ?= .training
-train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class score is fitted to, and fit it (CACHE)
+train: $(TEST_ENVIRONMENT)  ## simulate and classify the sets the class scores are fitted to, and fit them (CACHE)
 	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1 46
 	@PYTHONPATH=scripts $(BIN)/python -m training.jobs $(CACHE) --seeds 1001 1093
 	@PYTHONPATH=scripts $(BIN)/python -m training.fit $(CACHE) --write
+	@PYTHONPATH=scripts $(BIN)/python -m training.relion_ranker $(CACHE) --write
+
+bench-overhead: $(TEST_ENVIRONMENT)  ## seconds that Snakemake itself takes for three rounds (QUEUE=yes: on Slurm too)
+	@$(BENCHMARK).overhead --cores $(CORES) $(if $(QUEUE),--queue)
 
 profile: $(ENVIRONMENT)  ## time of a job by stage (SETS, MODES, OUT; 5 min)
 	@$(BENCHMARK).stages $(BENCHMARK_OPTIONS) $(if $(SETS),--sets $(SETS))
+
+# PROJECT=folder PARTITION=name ACCOUNT=name GPUS=0; the command says what it tries
+slurm-check: $(SLURM_ENVIRONMENT)  ## try partition, account, GPU and shared folders of a cluster (1 min)
+	@$(BIN)/python scripts/slurm_check.py $(if $(PROJECT),--project $(PROJECT)) $(if $(PARTITION),--partition $(PARTITION)) \
+		$(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(GPUS),--gpus $(GPUS))
 
 generated: $(ENVIRONMENT)  ## make the files that repeat what options.py and pyproject.toml say
 	@$(BIN)/python -m winnow2d.generate
@@ -72,6 +86,10 @@ $(ENVIRONMENT): pyproject.toml | .venv/bin/python
 
 $(TEST_ENVIRONMENT): pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(ENVIRONMENT)
+
+$(SLURM_ENVIRONMENT): pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'
 	@touch $@ $(ENVIRONMENT)
 
 # Not in .venv: what it needs must not decide what we run with.

@@ -6,15 +6,13 @@ min_version("9.19")
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 
 
 rule all:
     input:
         PAGE,
-        CLEAN,
-        [REEXTRACTED] if REEXTRACTED else [],
-        [MAPPED] if CONFIG.own.map_to else [],
-        list(EXPORTED.values()),
+        PLAN.ends,
 
 
 if CONFIG.demo:
@@ -30,10 +28,24 @@ elif not GIVEN:
     include: "rules/extract.smk"
 
 
+if PLAN.n_splits > 1:
+
+    include: "rules/split.smk"
+
+
+if PLAN.n_parts > 1:
+
+    include: "rules/join.smk"
+
+
 include: "rules/reextraction_inputs.smk"
 include: "rules/reextract.smk"
+include: "rules/classification_inputs.smk"
 include: "rules/class2d.smk"
+include: "rules/continue_class2d.smk"
+include: "rules/selection_inputs.smk"
 include: "rules/select_classes.smk"
+include: "rules/second_chance.smk"
 include: "rules/regroup.smk"
 include: "rules/clean.smk"
 include: "rules/report.smk"
@@ -44,13 +56,14 @@ if CONFIG.own.map_to:
     include: "rules/map_particles.smk"
 
 
-if EXPORTED:
+if PLAN.exported:
 
     include: "rules/export_particles.smk"
 
 
 onstart:
-    put_project_right()
+    begin()
+    withdraw_alias()
 
 
 onerror:

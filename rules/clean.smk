@@ -8,14 +8,16 @@
 rule clean:
     """Point the alias Select/clean at the final particles."""
     input:
-        particles=kept_particles(len(ROUNDS)),
+        particles=PLAN.kept_particles(len(CONFIG.rounds)),
     output:
         alias=directory(CLEAN),
     log:
         "logs/clean/alias.log",
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:
         mem_mb=500,
+        runtime=10,
     script:
         "../scripts/clean_alias.py"

@@ -17,19 +17,30 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from winnow2d import __version__, runner
 from winnow2d.config import check_config, load_config
 from winnow2d.errors import ConfigError, JobError, StarError
-from winnow2d.extraction.asked import SIMULATED, rounds_of_other_box
+from winnow2d.extraction.asked import SIMULATED
 from winnow2d.formats.cells import number_of
-from winnow2d.formats.coordinates import is_pattern
 from winnow2d.formats.given_job import given_job
+from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
-from winnow2d.options import PROJECT_WIDE, Class2DOptions
+from winnow2d.options import (
+    OF_REGROUPING,
+    OF_SECOND_CHANCE,
+    OF_SELECTION,
+    PROJECT_WIDE,
+    Class2DOptions,
+    OwnOptions,
+    SelectOptions,
+)
+from winnow2d.plan import CLEAN, JOINED, MAPPED, PAGE, PICKED_TRUTH, REEXTRACTED, Plan
 
 try:
     # The repository's own config is the demo; it is never merged under a user's, however empty that is.
     is_users = bool(config or workflow.overwrite_configfiles)
-    CONFIG = check_config(config if is_users else load_config(Path(workflow.basedir) / "config.yaml"))
+    if not is_users:
+        config.update(load_config(Path(workflow.basedir) / "config.yaml"))  # so that each job can record it
+    CONFIG = check_config(config)
 except ConfigError as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
@@ -40,52 +51,25 @@ except StarError as error:
     problems = [f"  input.optimiser: {problem}" for problem in error.problems]
     raise WorkflowError("The config cannot be used:", *problems) from None
 
-EXTRACTED = "Extract/job001/particles.star"
-TRUTH = "Extract/job001/truth.star"  # of simulated particles
-PICKED_TRUTH = f"{SIMULATED}/truth.star"  # of simulated micrographs
-CLEAN = "Select/clean"
-PAGE = "report/index.html"
-# Coordinates that are one file; a pattern is no input of a rule.
-COORDINATES = [CONFIG.micrographs.coordinates] if CONFIG.micrographs else []
-COORDINATES = [path for path in COORDINATES if not is_pattern(path)]
-ROUNDS = [f"{item.number:02d}" for item in CONFIG.rounds]
-CLASSIFIED = [number for number in ROUNDS if number != "01" or GIVEN is None]
-IS_SIMULATED = bool(CONFIG.demo or (CONFIG.micrographs and CONFIG.micrographs.demo))
-MICROGRAPHS = CONFIG.micrographs.micrographs if CONFIG.micrographs else CONFIG.own.reextract_micrographs
-REEXTRACTED = "Extract/job009/particles.star" if CONFIG.own.reextract else ""
-BOXED = rounds_of_other_box(CONFIG)
-JOBS = [] if GIVEN else ["Extract/job001"]
-JOBS += [f"Extract/job{number:02d}8" for number in BOXED]
-JOBS += ["Extract/job009"] if REEXTRACTED else []
-JOBS += [f"Class2D/job{number}1" for number in CLASSIFIED]
-for item in CONFIG.rounds:
-    JOBS.append(f"Select/job{item.number:02d}2")
-    JOBS += [f"Select/job{item.number:02d}3"] if item.regroup else []
-MAPPED = "Select/job008/particles.star"  # where another extraction is to be mapped to
-JOBS += ["Select/job008"] if CONFIG.own.map_to else []
-EXPORTED = {
-    program: f"export/{program}/particles.star"
-    for program in ("relion", "cryosparc")
-    if CONFIG.own.export in (program, "all")
-}
-# Files the config names, with the job that reads them; what a job of ours makes may not be there yet.
-NAMED = [("input.particles", path, "Extract/job001") for path in CONFIG.particles]
-if CONFIG.micrographs and not CONFIG.micrographs.demo:
-    NAMED.append(("input.micrographs", CONFIG.micrographs.micrographs, "Extract/job001"))
-    NAMED += [("input.coordinates", path, "Extract/job001") for path in COORDINATES]
-if CONFIG.own.map_to and str(Path(CONFIG.own.map_to).parent) not in JOBS:
-    NAMED.append(("own.map_to", CONFIG.own.map_to, "Select/job008"))
+PLAN = Plan(CONFIG, GIVEN)
+# What a person said of classes: a declared input where it is there, so that a round that waits is none of the targets.
+PLAN = dataclasses.replace(
+    PLAN, overridden=frozenset(block.name for block in PLAN.blocks if Path(path_of(block.name)).is_file())
+)
+JOBS = PLAN.jobs
+NONE = "(?!)"
 
 try:
     # Snakemake removes declared outputs before a script could refuse what others made in their place.
     simulated = [SIMULATED] if CONFIG.micrographs and CONFIG.micrographs.demo else []
-    runner.check_project(JOBS, CLEAN, [PAGE, *EXPORTED.values()], simulated)
+    runner.check_project(JOBS, CLEAN, [PAGE, *PLAN.exported.values()], simulated)
 except JobError as error:
     raise WorkflowError("The project cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 try:
-    runner.check_named(NAMED)
-except JobError as error:
+    runner.check_named(PLAN.named_files)
+    check_overrides(PLAN.given_overrides)
+except (ConfigError, JobError) as error:
     raise WorkflowError("The config cannot be used:", *[f"  {problem}" for problem in error.problems]) from None
 
 if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job in JOBS}:
@@ -96,32 +80,21 @@ if GIVEN and Path(GIVEN.data).resolve().parent in {Path(job).resolve() for job i
     )
 
 
-REGROUPED = [f"{item.number:02d}" for item in CONFIG.rounds if item.regroup]
-NONE = "(?!)"
-
-
 wildcard_constraints:
-    # Only rounds of the config: a job of RELION has a number that a further round would have, and may be our input.
-    round="|".join(ROUNDS),
+    # Only blocks of the plan: a job of RELION has a number that a further round would have, and may be our input.
+    round="|".join(PLAN.block_named),
     iteration=r"\d\d\d+",
+    source="|".join(map(str, range(PLAN.n_sources))),
+
+
+def block_of(wildcards):
+    """Return the block a job belongs to: a round, or a part of the first one."""
+    return PLAN.block_named[wildcards.round]
 
 
 def round_of(wildcards):
     """Return the merged options of the round a job belongs to."""
-    return CONFIG.rounds[int(wildcards.round) - 1]
-
-
-def kept_particles(number):
-    """Return the particles.star a round ends with; round 0 is the extraction, or the classification given."""
-    if number == 0:
-        return GIVEN.data if GIVEN else EXTRACTED
-    kind = 3 if CONFIG.rounds[number - 1].regroup else 2
-    return f"Select/job{number:02d}{kind}/particles.star"
-
-
-def final_particles():
-    """Return the particles.star that all rounds, and the mapping, end with."""
-    return MAPPED if CONFIG.own.map_to else kept_particles(len(CONFIG.rounds))
+    return block_of(wildcards).round
 
 
 def map_options():
@@ -131,27 +104,13 @@ def map_options():
 
 
 def particles_entering(wildcards):
-    """Return the particles.star a round classifies."""
-    number = round_of(wildcards).number
-    return f"Extract/job{number:02d}8/particles.star" if number in BOXED else kept_particles(number - 1)
-
-
-def last_iteration(number, name):
-    """Return one of the files the last iteration of a round's classification writes, or of the one given."""
-    if GIVEN and number == 1:
-        return GIVEN.file(name)
-    iteration = CONFIG.rounds[number - 1].class2d.n_iterations
-    return f"Class2D/job{number:02d}1/run_it{iteration:03d}_{name}"
+    """Return the particles.star that a job's block classifies."""
+    return PLAN.entering(block_of(wildcards))
 
 
 def classified(name):
-    """Return an input function: that file of the last iteration of the job's own round."""
-    return lambda wildcards: last_iteration(round_of(wildcards).number, name)
-
-
-def of_all_rounds(name):
-    """Return that file of the last iteration of every round."""
-    return [last_iteration(item.number, name) for item in CONFIG.rounds]
+    """Return an input function: that file of the last iteration of the job's own block."""
+    return lambda wildcards: PLAN.last_iteration(block_of(wildcards), name)
 
 
 def fault_of_continued(item, path):
@@ -170,7 +129,7 @@ def fault_of_continued(item, path):
             f"is at iteration {done}, and class2d.{key}: {total} counts all iterations, also those already done; "
             f"give more than {done}"
         )
-    written = [last_iteration(int(number), "optimiser.star") for number in CLASSIFIED]
+    written = [PLAN.last_iteration(PLAN.block_named[name], "optimiser.star") for name in PLAN.classified]
     if path.resolve() in {Path(planned).resolve() for planned in written}:
         return "is what this project itself is to write, and would be removed first; go on from an earlier iteration"
     return ""
@@ -199,60 +158,17 @@ def checksum_of_continued(wildcards):
     return CONTINUED.get(round_of(wildcards).number, "")
 
 
-def class2d_options(wildcards):
-    """Return the options of a round's classification, as far as they may change a result."""
-    values = dataclasses.asdict(round_of(wildcards).class2d)
-    return {name: value for name, value in values.items() if name not in without_result(Class2DOptions)}
-
-
-def compute_options(wildcards):
-    """Return, as JSON, the options of a round's classification that change no result, where they were set."""
-    values = dataclasses.asdict(round_of(wildcards).class2d)
-    default = Class2DOptions()
-    names = [name for name in without_result(Class2DOptions) if values[name] != getattr(default, name)]
-    return json.dumps({name: values[name] for name in names})
-
-
-def written_every(wildcards):
-    """Return of how many VDAM iterations one is written; 0 for EM, which writes all."""
-    item = round_of(wildcards)
-    return 0 if item.class2d.do_em else item.own.grad_write_iter
-
-
 def diameter_of_round(wildcards):
     """Return the mask diameter of a round's classification, in Angstrom."""
-    if GIVEN and int(wildcards.round) == 1:
+    if PLAN.is_given(block_of(wildcards)):
         return GIVEN.particle_diameter_ang
     return round_of(wildcards).class2d.particle_diameter
 
 
-def selection_own(wildcards):
-    """Return the options of ours a choice of classes needs: where to look for the stacks of a classification given."""
-    return {"stacks_root": CONFIG.own.stacks_root} if GIVEN and int(wildcards.round) == 1 else {}
-
-
-def select_options(wildcards):
-    """Return the options of a round's choice of classes."""
-    return dataclasses.asdict(round_of(wildcards).selection)
-
-
-def regroup_options(wildcards):
-    """Return the options of a round's regrouping."""
-    return dataclasses.asdict(round_of(wildcards).regroup)
-
-
-def own_options(wildcards):
-    """Return the options RELION has no field for, as far as they change what a round's classification writes."""
-    item = round_of(wildcards)
-    unread = {
-        *PROJECT_WIDE,
-        "auto_box",  # what it chose stands in the particles
-        "resolution",
-        "preset",  # by now it is in the number of iterations
-        *runner.AS_RESOURCES,
-        *(["grad_em_iters"] if item.class2d.do_em else []),
-    }
-    return {name: value for name, value in dataclasses.asdict(item.own).items() if name not in unread}
+def split_options():
+    """Return the options of the job that deals particles into the parts of the first round."""
+    relions = {"do_class_ranker": False, "rank_threshold": 0.5}
+    return relions | {"do_split": True, "do_random": True, "nr_split": PLAN.n_splits}
 
 
 def extraction_own(item):
@@ -269,11 +185,38 @@ def put_project_right():
         print(f"default_pipeline.star was left as it is: {error}", file=sys.stderr)
 
 
+def begin():
+    """Wait for what an earlier start has left running, then mark jobs whose process is gone."""
+    runner.wait_for_others(JOBS, lambda sentence: print(sentence, file=sys.stderr, flush=True))
+    put_project_right()
+
+
 def tell_where_the_report_is():
-    """Print the one line a user looks for when everything is done."""
+    """Print the one line a user looks for when everything is done, or what to do for the rest to be done."""
     page = Path(PAGE).resolve()
     if page.is_file():
         print(f"Report: {page}", file=sys.stderr)
+    tell_of_waiting()
+
+
+def tell_of_waiting():
+    """Say of each round that a person has yet to choose from what is to be done."""
+    for block in PLAN.undecided:
+        print(
+            f"Round {block.name} waits for a choice of classes by hand (select: {{do_class_ranker: No}}). Look at the "
+            f"report, write the classes to keep into {Path(path_of(block.name)).resolve()}, e.g.\n"
+            f"  round: {int(block.name)}\n  by: your name\n  keep: [1, 2]\n"
+            "or say own: {selected_classes: ...} in the entry of that round; then start again with the same command: "
+            "the run goes on from here.",
+            file=sys.stderr,
+        )
+
+
+def withdraw_alias():
+    """Remove the alias of the final particles while a round before them is yet to be chosen from."""
+    if PLAN.undecided and Path(CLEAN).is_symlink():
+        Path(CLEAN).unlink()
+        print(f"{CLEAN} was that of an earlier choice and is removed until all classes are chosen.", file=sys.stderr)
 
 
 def tell_of_other_versions():
@@ -295,3 +238,5 @@ def tell_of_other_versions():
 
 
 tell_of_other_versions()
+if workflow.is_main_process and all(Path(PLAN.class_ledger(block)).is_file() for block in PLAN.undecided):
+    tell_of_waiting()  # where nothing is left to be done Snakemake asks no handler

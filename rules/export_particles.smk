@@ -7,16 +7,18 @@
 rule export_particles:
     """Write the final particles under the names they came with."""
     input:
-        particles=final_particles(),
+        particles=PLAN.final_particles,
         # images that a round made smaller are given back as they came
-        entered=[kept_particles(0)] if BOXED and not (CONFIG.micrographs or CONFIG.own.map_to) else [],
+        entered=PLAN.all_entered if PLAN.boxed and not (CONFIG.micrographs or CONFIG.own.map_to) else [],
     output:
-        **EXPORTED,
+        **PLAN.exported,
     log:
         "logs/export_particles/particles.log",
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     script:
         "../scripts/export_particles.py"

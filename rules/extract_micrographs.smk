@@ -25,7 +25,8 @@ if CONFIG.micrographs.demo:
         conda:
             "../envs/cpu.yaml"
         resources:
-            mem_mb=4000,
+            mem_mb=table_mb,
+            runtime=table_min,
         params:
             demo=dataclasses.asdict(CONFIG.micrographs.demo),
         script:
@@ -36,18 +37,21 @@ rule extract_micrographs:
     """Cut particles from micrographs (RELION job type Extract)."""
     input:
         micrographs=CONFIG.micrographs.micrographs,
-        coordinates=COORDINATES,
+        coordinates=PLAN.coordinates,
         picked_truth=[PICKED_TRUTH] if CONFIG.micrographs.demo else [],
     output:
-        particles=EXTRACTED,
-        truth=[TRUTH] if CONFIG.micrographs.demo else [],
+        particles=PLAN.entered(),
+        truth=[PLAN.truth] if CONFIG.micrographs.demo else [],
     log:
         "logs/extract_micrographs/job001.log",
+    benchmark:
+        "Extract/job001/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: 16  # micrographs at a time: --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
+        mem_mb=micrographs_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=extraction_own(CONFIG.rounds[0]),

@@ -9,16 +9,20 @@
 rule map_particles:
     """Map the kept particles onto another extraction (RELION job type Select)."""
     input:
-        particles=kept_particles(len(ROUNDS)),
+        particles=PLAN.kept_particles(len(CONFIG.rounds)),
         extraction=CONFIG.own.map_to,
     output:
         particles=MAPPED,
     log:
         "logs/map_particles/job008.log",
+    benchmark:
+        "Select/job008/benchmark.tsv"
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options={"do_class_ranker": False, "rank_threshold": 0.5},
         own=map_options(),

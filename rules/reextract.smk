@@ -12,14 +12,17 @@ rule other_box:
         unpack(sources_of_box),
     output:
         particles="Extract/job{round}8/particles.star",
-        truth=["Extract/job{round}8/truth.star"] if IS_SIMULATED else [],
+        truth=["Extract/job{round}8/truth.star"] if PLAN.is_simulated else [],
     log:
         "logs/other_box/job{round}8.log",
+    benchmark:
+        "Extract/job{round}8/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     threads: 16  # --cores caps it, a profile's set-threads lowers it
     resources:
-        mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
+        mem_mb=micrographs_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         own=lambda wildcards: extraction_own(round_of(wildcards)),
@@ -27,10 +30,10 @@ rule other_box:
         box_from="mask",
         is_final=False,
     script:
-        "../scripts/reextract.py" if MICROGRAPHS and CONFIG.micrographs else "../scripts/downsample.py"
+        "../scripts/reextract.py" if CONFIG.micrographs else "../scripts/downsample.py"
 
 
-if REEXTRACTED:
+if CONFIG.own.reextract:
 
     rule reextract:
         """Extract the particles that survived whole and re-centred (RELION job type Extract)."""
@@ -40,11 +43,14 @@ if REEXTRACTED:
             particles=REEXTRACTED,
         log:
             "logs/reextract/job009.log",
+        benchmark:
+            "Extract/job009/benchmark.tsv"
         conda:
             "../envs/cpu.yaml"
         threads: 16  # --cores caps it, a profile's set-threads lowers it
         resources:
-            mem_mb=lambda wildcards, threads: 1500 + 600 * threads,  # a thread holds one micrograph
+            mem_mb=micrographs_mb,
+            runtime=table_min,
         params:
             options=dataclasses.asdict(CONFIG.extract),
             own=extraction_own(CONFIG.rounds[-1]) | {"reextract_size": CONFIG.own.reextract_size, "auto_box": False},
@@ -52,4 +58,4 @@ if REEXTRACTED:
             box_from=box_of_reextraction(),
             is_final=True,
         script:
-            "../scripts/reextract.py" if MICROGRAPHS else "../scripts/downsample.py"
+            "../scripts/reextract.py" if PLAN.micrographs else "../scripts/downsample.py"

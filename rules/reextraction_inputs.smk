@@ -3,16 +3,16 @@
 
 def sources_of_box(wildcards):
     """Return the inputs of a round's extraction in another box, by name."""
-    found = {"particles": kept_particles(round_of(wildcards).number - 1), "entered": kept_particles(0)}
+    found = {"particles": PLAN.before(block_of(wildcards)), "entered": PLAN.all_entered}
     if CONFIG.micrographs:
-        found["micrographs"] = MICROGRAPHS
-    return found | {"truth": [TRUTH] if IS_SIMULATED else []}
+        found["micrographs"] = PLAN.micrographs
+    return found | {"truth": [PLAN.truth] if PLAN.is_simulated else []}
 
 
 def sources_of_reextraction(wildcards):
     """Return the inputs of the last extraction, by name."""
-    found = {"particles": kept_particles(len(CONFIG.rounds)), "entered": kept_particles(0), "truth": []}
-    return found | ({"micrographs": MICROGRAPHS} if MICROGRAPHS else {})
+    found = {"particles": PLAN.kept_particles(len(CONFIG.rounds)), "entered": PLAN.all_entered, "truth": []}
+    return found | ({"micrographs": PLAN.micrographs} if PLAN.micrographs else {})
 
 
 def box_of_reextraction():

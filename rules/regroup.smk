@@ -8,7 +8,7 @@
 rule regroup:
     """Put the kept particles in intensity groups of enough size (RELION job type Select)."""
     input:
-        particles="Select/job{round}2/particles.star",
+        particles=lambda wildcards: block_of(wildcards).chosen,
         data=classified("data.star"),
         model=classified("model.star"),
         optimiser=classified("optimiser.star"),
@@ -16,13 +16,18 @@ rule regroup:
         particles="Select/job{round}3/particles.star",
     log:
         "logs/regroup/job{round}3.log",
+    benchmark:
+        "Select/job{round}3/benchmark.tsv"
     wildcard_constraints:
-        round="|".join(REGROUPED) or NONE,
+        round="|".join(PLAN.regrouped) or NONE,
+    localrule: IS_LIGHT
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=regroup_options,
+        own=regroup_own,
     script:
         "../scripts/regroup.py"

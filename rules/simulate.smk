@@ -11,14 +11,17 @@ rule simulate:
         map=[CONFIG.demo.map] if CONFIG.demo.map else [],
         micrographs=[CONFIG.demo.micrographs_star] if CONFIG.demo.micrographs_star else [],
     output:
-        particles=EXTRACTED,
-        truth="Extract/job001/truth.star",
+        particles=PLAN.entered(),
+        truth=PLAN.truth,
     log:
         "logs/simulate/job001.log",
+    benchmark:
+        "Extract/job001/benchmark.tsv"
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=table_mb,
+        runtime=table_min,
     params:
         options=dataclasses.asdict(CONFIG.extract),
         demo=dataclasses.asdict(CONFIG.demo),

@@ -15,10 +15,12 @@ from winnow2d import __version__, runner
 from winnow2d.devices import with_gpu
 from winnow2d.engine.classify import Classifier
 from winnow2d.engine.continuing import continued
+from winnow2d.engine.convergence import Step, step_between, verdict
 from winnow2d.engine.stages import CLOCK, FILES, lines, stage
 from winnow2d.errors import ConfigError
 from winnow2d.formats.atomic import Behind, replaced
 from winnow2d.formats.continuation import read_start
+from winnow2d.formats.convergence import CONVERGENCE_FILE, read_convergence, write_convergence
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import ParticleTable, particles_from_table, read_particle_table, sort_by_micrograph
 from winnow2d.formats.refinement import IterationWriter, iteration_numbers, remove_iteration, remove_iterations_after
@@ -26,8 +28,9 @@ from winnow2d.formats.state import STATE_FILE, StateFile, fingerprint, load_stat
 from winnow2d.option_values import unused_of, without_result
 from winnow2d.options import Class2DOptions, OwnOptions
 from winnow2d.records import Iteration
+from winnow2d.round_ends import pass_on_classification, reason_to_pass_on
 
-OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs")
+OUTPUTS = ("data.star", "model.star", "optimiser.star", "sampling.star", "classes.mrcs", "posteriors.npy")
 
 
 def planned_outputs(options: Class2DOptions) -> dict[str, str]:
@@ -209,43 +212,77 @@ def tell_of_stages(job: runner.Job) -> None:
     job.record(stages={name: {"cpu_s": round(t.cpu_s, 3), "wall_s": round(t.wall_s, 3)} for name, t in times.items()})
 
 
-def classify(job: runner.Job, run: Classifier, kept: Kept, names: Sequence[str]) -> None:
+class Moves:
+    """How far the iterations of a run move, in convergence.tsv as they are made."""
+
+    def __init__(self, directory: Path, run: Classifier, n_own: int):
+        self._path, self._run = directory / CONVERGENCE_FILE, run
+        self._rows = read_convergence(self._path, up_to=n_own)
+
+    def update(self) -> Iteration:
+        """Do an iteration, and write down how far it moved; before its state, so that none is ever missing."""
+        old = self._run.iteration
+        new = self._run.update()
+        self._rows.append(dataclasses.astuple(step_between(old, new, self._run.is_gradient(new.number))))
+        write_convergence(self._path, self._rows)
+        return new
+
+    def tell(self) -> None:
+        """Say in run.out whether the run has converged."""
+        if not self._rows:
+            return
+        found = verdict([Step(*row) for row in self._rows])
+        logger.info("After iteration %d %s", self._rows[-1][0], found.sentence)
+        if not found.is_converged:
+            logger.warning("Not converged; more iterations may help, also by own.continue_to")
+
+
+def classify(job: runner.Job, run: Classifier, kept: Kept, names: Sequence[str], n_own: int) -> None:
     """Do the iterations that are left."""
     began, first_number, total = time.monotonic(), run.iteration.number, run.class2d.n_iterations
     n_unusable = 0
+    moves = Moves(job.directory, run, n_own)
     while not run.done:
         job.stop_if_aborted()
-        iteration = run.update()
+        iteration = moves.update()
         kept.add(iteration)
         n_unusable = tell_of_unusable(job, names, run.images.is_broken, n_unusable)
         per_iteration = (time.monotonic() - began) / (iteration.number - first_number)
         left = per_iteration * (total - iteration.number)
         job.progress(iteration.number, total, describe(iteration, left))
+    moves.tell()
+
+
+def run_job(job: runner.Job) -> None:
+    """Run a job, from its newest state on."""
+    CLOCK.reset()
+    task = read_task(job)
+    particles, optics = particles_from_table(task.table)
+    names = list(task.table.particles["rlnImageName"])
+    boxes = np.array([group.box_px for group in optics])
+    stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
+    mark = state_mark(task)
+    first, n_own = newest_state(job, task, mark)
+    run = Classifier(stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=task.n_gpus)
+    job.record(devices=[worker.device.label for worker in run.workers])
+    remove_iterations_after(job.stem("run"), n_own)  # left by another run
+    if first is not None:
+        origin = f" of {task.options.fn_cont}" if first is task.first else ""
+        logger.info("Going on after iteration %d%s", first.number, origin)
+    with Kept(job, task, mark) as kept:
+        if first is None or first is not task.first or not task.is_own(job):
+            kept.add_files(run.iteration)
+        classify(job, run, kept, names, n_own)
+    tell_of_stages(job)
 
 
 def main() -> None:
-    """Run the job, from its newest state on."""
-    CLOCK.reset()
+    """Run the job, or pass on what the round before made where the rounds have ended."""
     with runner.job(globals(), SPEC) as job:
-        task = read_task(job)
-        particles, optics = particles_from_table(task.table)
-        names = list(task.table.particles["rlnImageName"])
-        boxes = np.array([group.box_px for group in optics])
-        stack = ParticleStack(names, root=".", box_px=boxes[particles.optics_group])
-        mark = state_mark(task)
-        first, n_own = newest_state(job, task, mark)
-        run = Classifier(
-            stack, particles, optics, task.options, task.own, first, n_threads=job.threads, n_gpus=task.n_gpus
-        )
-        remove_iterations_after(job.stem("run"), n_own)  # left by another run
-        if first is not None:
-            origin = f" of {task.options.fn_cont}" if first is task.first else ""
-            logger.info("Going on after iteration %d%s", first.number, origin)
-        with Kept(job, task, mark) as kept:
-            if first is None or first is not task.first or not task.is_own(job):
-                kept.add_files(run.iteration)
-            classify(job, run, kept, names)
-        tell_of_stages(job)
+        if reason := reason_to_pass_on(job):
+            pass_on_classification(job, reason)
+        else:
+            run_job(job)
 
 
 if __name__ == "__main__":

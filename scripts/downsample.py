@@ -11,6 +11,7 @@ from winnow2d.extraction.auto_box import chosen_box
 from winnow2d.extraction.downsample import Rescaling, downsampled, full_size
 from winnow2d.extraction.truth import write_renamed_truth
 from winnow2d.formats import labels
+from winnow2d.formats.joining import read_joined
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
 from winnow2d.formats.star import read_star
 
@@ -37,7 +38,7 @@ def chosen_rescaling(table: ParticleTable, job: runner.Job) -> Rescaling:
 
 if __name__ == "__main__":
     with runner.job(globals(), SPEC) as job:
-        given, entered = read_particle_table(job.inputs.particles), read_particle_table(job.inputs.entered)
+        given, entered = read_particle_table(job.inputs.particles), read_joined(job.inputs.entered)
         table = full_size(given, entered)
         options = dataclasses.replace(job.options, do_reextract=True)
         if job.own.auto_box:

@@ -6,6 +6,7 @@ from pathlib import Path
 from winnow2d import runner
 from winnow2d.extraction.downsample import full_size
 from winnow2d.formats.export import data_folder, for_cryosparc, with_original_names
+from winnow2d.formats.joining import read_joined
 from winnow2d.formats.particles import read_particle_table, write_particle_table
 
 SPEC = runner.JobSpec(type="export", is_relion_job=False, directory="export")
@@ -13,8 +14,8 @@ log = logging.getLogger(__name__)
 
 with runner.job(globals(), SPEC) as job:
     table = read_particle_table(job.inputs.particles)
-    for entered in getattr(job.inputs, "entered", []):
-        table = full_size(table, read_particle_table(entered))
+    if entered := getattr(job.inputs, "entered", []):
+        table = full_size(table, read_joined(entered))
     made = {"relion": with_original_names, "cryosparc": for_cryosparc}
     for program, path in vars(job.outputs).items():
         exported = made[program](table)

@@ -6,15 +6,16 @@ from winnow2d import runner
 from winnow2d.config import check_config
 from winnow2d.errors import StarError
 from winnow2d.intake.enter import enter_particles
-from winnow2d.intake.rounds import PlannedRound, planned
+from winnow2d.intake.rounds import planned
+from winnow2d.plan import Plan
 
 SPEC = runner.JobSpec(type="Extract", nodes={"particles": "particles"}, required_inputs=("particles",))
 
 
-def planned_rounds() -> list[PlannedRound]:
-    """Return the rounds of the config: no params of the rule, or a changed round would enter the particles again."""
+def plan_of_run() -> Plan | None:
+    """Return what the config plans: no params of the rule, or a changed round would enter the particles again."""
     rule = globals().get("snakemake")
-    return planned(check_config(rule.config).rounds) if rule and rule.config else []
+    return Plan(check_config(rule.config)) if rule and rule.config else None
 
 
 def listed(paths: Path | list[Path]) -> list[Path]:
@@ -26,15 +27,17 @@ with runner.job(globals(), SPEC) as job:
     sources = listed(job.inputs.particles)
     if len(sources) != 1:
         raise StarError(
-            f"input.particles: {len(sources)} files given, expected one. Join them first, e.g. with "
-            "relion_star_handler --combine."
+            f"{len(sources)} particle files given, and each is entered by a job of its own. Name one here, or all of "
+            "them under input: {particles: [...]} of a config."
         )
+    plan = plan_of_run()
     enter_particles(
         source=Path(sources[0]),
         project=Path(),
         job_directory=job.directory.as_posix(),
         stacks_root=job.own.stacks_root,
         do_ctf_correction=getattr(job.params, "do_ctf_correction", True),
-        rounds=planned_rounds(),
+        rounds=planned(plan.config.rounds) if plan else (),
+        planned_jobs=plan.jobs if plan else (),
         passthrough=", ".join(str(path) for path in listed(getattr(job.inputs, "passthrough", []))),
     )

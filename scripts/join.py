@@ -3,14 +3,14 @@
 import logging
 
 from winnow2d import runner
+from winnow2d.formats.jobs import JobFile
 from winnow2d.formats.joining import joined
 from winnow2d.formats.particles import read_particle_table, write_particle_table
-from winnow2d.options import JoinStarOptions
 
 
-def misfit(options: JoinStarOptions) -> str:
+def misfit(form: JobFile) -> str:
     """Return why a form of RELION's JoinStar job does not ask for particles to be joined; empty if it does."""
-    if options.do_part and options.particle_files:
+    if form.options.do_part and form.options.particle_files:
         return ""
     return "no particle files to join: set do_part: Yes, and name them as fn_part1, fn_part2 ..."
 
@@ -27,7 +27,8 @@ SPEC = runner.JobSpec(
 
 with runner.job(globals(), SPEC) as job:
     paths = job.inputs.particles
-    table = joined({path.as_posix(): read_particle_table(path) for path in paths})
+    tables = {path.as_posix(): read_particle_table(path) for path in paths}
+    table = joined(tables, getattr(job.params, "parts_per_file", 1))
     write_particle_table(job.outputs.particles, table)
     logging.getLogger(__name__).info(
         "%s particles of %d files, %d optics groups", f"{len(table.particles):,}", len(paths), len(table.optics)

@@ -10,8 +10,8 @@ from winnow2d.extraction.job import Sources, extract_particles
 from winnow2d.extraction.settings import settings_of
 from winnow2d.extraction.truth import write_renamed_truth
 from winnow2d.formats import labels
+from winnow2d.formats.joining import read_joined
 from winnow2d.formats.micrograph_table import read_micrograph_table
-from winnow2d.formats.particles import read_particle_table
 from winnow2d.formats.star import read_star
 from winnow2d.options import ExtractOptions
 
@@ -33,7 +33,7 @@ def box_of(job: runner.Job) -> tuple[int, int]:
     elif job.params.box_from == "mask":
         cut_px = box_around(diameter_ang, pixel_ang)
     elif job.params.box_from == "particles":
-        optics = read_particle_table(job.inputs.entered).optics
+        optics = read_joined(job.inputs.entered).optics
         lengths = optics[labels.IMAGE_SIZE].astype(float) * optics[labels.IMAGE_PIXEL_SIZE].astype(float)
         cut_px = 2 * round(float(lengths.max()) / pixel_ang / 2)
     else:
@@ -71,5 +71,5 @@ if __name__ == "__main__":
         settings = settings_of(job.options, job.own.random_seed)
         table = extract_particles(sources, settings, Path(), job.directory.as_posix(), job.threads, tell)
         for truth in job.inputs.truth:
-            entered = read_particle_table(job.inputs.entered).particles
+            entered = read_joined(job.inputs.entered).particles
             write_renamed_truth(job.directory / "truth.star", read_star(truth)["truth"], entered, table.particles)

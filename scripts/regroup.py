@@ -4,10 +4,12 @@ import logging
 
 from winnow2d import runner
 from winnow2d.formats.form_versions import files_of_fn_model
+from winnow2d.formats.jobs import JobFile
 from winnow2d.formats.particles import read_particle_table, write_particle_table
-from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
+from winnow2d.formats.selection_star import read_group_scales
+from winnow2d.list_replay import regrouped
 from winnow2d.options import SelectOptions
-from winnow2d.selection.regroup import number_groups, regroup, warn_of_small_groups
+from winnow2d.selection.regroup import warn_of_small_groups
 
 
 def inputs_of(options: SelectOptions) -> dict[str, str]:
@@ -16,9 +18,9 @@ def inputs_of(options: SelectOptions) -> dict[str, str]:
     return files | {"particles": options.fn_data or files["data"]}
 
 
-def misfit(options: SelectOptions) -> str:
+def misfit(form: JobFile) -> str:
     """Return why a form of RELION's Select job does not ask for regrouping; empty if it does."""
-    if options.do_regroup and options.fn_model:
+    if form.options.do_regroup and form.options.fn_model:
         return ""
     return "regrouping needs do_regroup: Yes, and as fn_model the classification whose groups have an intensity"
 
@@ -36,8 +38,9 @@ SPEC = runner.JobSpec(
 
 with runner.job(globals(), SPEC) as job:
     table = read_particle_table(job.inputs.particles)
-    names = regroup(read_group_scales(job.inputs.model), *group_and_optics(table), job.options.nr_groups)
-    numbers = number_groups(names, micrograph_names(table))
-    write_particle_table(job.outputs.particles, with_groups(table, names, numbers))
-    logging.getLogger(__name__).info("%s particles in %d groups", f"{len(names):,}", numbers.max())
+    scales = read_group_scales(job.inputs.model)
+    table = regrouped(table, scales, job.options.nr_groups, job.own.min_group_size)
+    write_particle_table(job.outputs.particles, table)
+    names = table.particles["rlnGroupName"].tolist()
+    logging.getLogger(__name__).info("%s particles in %d groups", f"{len(names):,}", len(set(names)))
     warn_of_small_groups(names)

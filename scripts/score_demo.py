@@ -7,7 +7,7 @@ import pandas as pd
 
 from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats.jobs import as_list, read_job_star
-from winnow2d.formats.ledger import read_ledger
+from winnow2d.formats.second_chance import read_decisions
 from winnow2d.formats.star import read_star
 from winnow2d.report.tables import GOOD, TruthScore, truth_score
 
@@ -23,9 +23,14 @@ def score_project(project: Path) -> TruthScore:
     if not report.is_file():
         raise JobError(f"{report}: no such file; let the demo finish its report.")
     # report/ may hold ledgers of rounds that were taken out of the config since: the report names those that count.
-    ledgers = as_list(read_job_star(report, None).inputs.get("particle_ledgers", []))
+    inputs = read_job_star(report, None).inputs
+    ledgers, again = (as_list(inputs.get(name, [])) for name in ("particle_ledgers", "second_chances"))
     renamed = [read_star(path)["truth"] for path in sorted(project.glob("Extract/job??8/truth.star"))]
-    return truth_score(read_star(truth)["truth"], [read_ledger(project / path) for path in ledgers], renamed)
+    return truth_score(
+        read_star(truth)["truth"],
+        [read_decisions(project / path, [project / one for one in again]) for path in ledgers],
+        renamed,
+    )
 
 
 def lines(score: TruthScore) -> list[str]:

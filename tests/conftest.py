@@ -12,6 +12,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+import slurm_cluster
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("winnow", deadline=None)  # no test is about how busy a machine is
 hypothesis.settings.load_profile("winnow")
@@ -40,6 +42,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("WINNOW_CI"):
             pytest.fail("Chromium is not installed, and WINNOW_CI asks for every browser test to run")
         pytest.skip("Chromium is not installed (no chromium on PATH)")
+    if item.get_closest_marker("slurm") and (lacking := slurm_cluster.missing()):
+        if os.environ.get("WINNOW_CI"):
+            pytest.fail(f"no {', '.join(lacking)}, and WINNOW_CI asks for every test of the queue to run")
+        pytest.skip(f"a Slurm of its own needs {', '.join(lacking)} (apt-get install slurm-wlm munge, and be root)")
     if item.get_closest_marker("gpu") and not _has_gpu():
         if os.environ.get("WINNOW_GPU_CI"):
             pytest.fail("no GPU found, and WINNOW_GPU_CI asks for every GPU test to run")
@@ -65,6 +71,38 @@ def host_modules(tmp_path_factory):
     return lru_cache(lambda name, real, is_backwards=False: HostModule(name, real, folder, is_backwards))
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Return a headless Chromium, one for all tests; each opens pages of its own."""
+    from chromium import Browser
+
+    program = shutil.which("chromium")
+    assert program is not None
+    started = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def shown(browser, tmp_path):
+    """Return a function that opens the page of some rounds; it must not have complained when the test ends."""
+    from report_records import make_project
+    from winnow2d.report.page import render_page
+
+    pages = []
+
+    def show(*rounds, name="index.html", **about):
+        path = tmp_path / name
+        path.write_text(render_page(make_project(60), rounds), encoding="utf-8")
+        pages.append(browser.open(path, tmp_path / "downloads", **about))
+        return pages[-1]
+
+    yield show
+    for page in pages:
+        assert page.complaints() == []
+        page.close()
+
+
 @pytest.fixture(
     params=[
         "plain", pytest.param("plain, gpu", marks=pytest.mark.gpu), "cuda source",
@@ -87,6 +125,13 @@ def twin(request, monkeypatch):
         monkeypatch.setattr(launch, "module_of", request.getfixturevalue("host_modules"))
     own = {name: getattr(cuda, name) for name in cuda.__all__}
     return SimpleNamespace(kernels=SimpleNamespace(**{n: getattr(f, "__wrapped__", f) for n, f in own.items()}), xp=xp)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Return a running Slurm of two nodes with two GPUs each; it ends with the tests."""
+    with slurm_cluster.running_cluster() as found:
+        yield found
 
 
 @pytest.fixture

@@ -132,6 +132,7 @@ class Dense:
         self.top = self.fine.max()
         weights = np.exp(self.fine - self.top)
         self.total = weights.sum()
+        self.class_posterior = weights.sum(axis=(1, 2)) / self.total
         keep, _ = significant(self.fine)
         self.posterior = np.where(keep, weights / self.total, 0)  # (k, f, 4 t)
         self.best = np.unravel_index(self.fine.argmax(), self.fine.shape)

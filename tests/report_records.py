@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -39,6 +41,7 @@ def make_round(number: int, n: int, n_classes: int = 6, n_groups: int = 5) -> Ro
     is_kept = k < n_classes // 2
     count = np.bincount(class_index, minlength=n_classes)
     classes = pd.DataFrame({"class": k + 1, "image": [f"{i + 1:06d}@x.mrcs" for i in k]})
+    classes["good_share"] = 1 - k / n_classes
     classes["score"], classes["threshold"], classes["kept"] = 0.9 - 0.8 * k / n_classes, 0.5, is_kept
     classes["rule"] = [f"rule <{i + 1}>" for i in k]
     classes["decided_by"], classes["n_particles"], classes["share"] = "automatic", count, count / n
@@ -61,6 +64,15 @@ def make_round(number: int, n: int, n_classes: int = 6, n_groups: int = 5) -> Ro
         previous_number=3,
         previous_averages=0.5 * iteration.model.references,
         facts={"T": "2"},
+    )
+
+
+def make_pending(number: int, n: int, **about: int) -> RoundRecord:
+    """Return a round of n particles that waits for a choice; the proposal keeps the first half of the classes."""
+    record = make_round(number, n, **about)
+    nothing = record.particle_ledger.iloc[:0]
+    return dataclasses.replace(
+        record, is_pending=True, selected="", n_selected=0, particle_ledger=nothing, made_for=f"{number:064x}"
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,20 @@ WIDE_WEIGHT = 0.4  # of a class of the sets of every sort, which hold many that 
 logger = logging.getLogger("training")
 
 
-def fit(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> HistGradientBoostingClassifier:
-    """Return the trees fitted to the good shares of classes, a class weighing as the root of its members, less in sets of
-    every sort.
+def fit(
+    table: pd.DataFrame, settings: dict[str, Any] | None = None, features: Sequence[str] = FEATURES,
+    monotone: Mapping[str, int] = MONOTONE,
+) -> HistGradientBoostingClassifier:  # fmt: skip
+    """Return the trees fitted to the good shares of classes, a class weighing as the root of its members,
+    times its `importance` if the table has one.
 
     A class of good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the
     cross entropy of the share itself.
     """
-    x, share = table[list(FEATURES)].to_numpy(), table["good_share"].to_numpy()
-    weight = np.sqrt(table["judged"].to_numpy()) * np.where(table["seed"] >= FIRST_TYPICAL, 1.0, WIDE_WEIGHT)
+    x, share = table[list(features)].to_numpy(), table["good_share"].to_numpy()
+    weight = np.sqrt(table["judged"].to_numpy()) * (table["importance"].to_numpy() if "importance" in table else 1.0)
     model = HistGradientBoostingClassifier(
-        **(SETTINGS | (settings or {})), monotonic_cst=[MONOTONE.get(name, 0) for name in FEATURES]
+        **(SETTINGS | (settings or {})), monotonic_cst=[monotone.get(name, 0) for name in features]
     )
     label = np.repeat([1, 0], len(x))
     weights = np.concatenate([weight * share, weight * (1 - share)])
@@ -67,22 +71,29 @@ def fit(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> HistGrad
         return model.fit(np.concatenate([x, x]), label, sample_weight=weights)
 
 
-def predicted(model: HistGradientBoostingClassifier, table: pd.DataFrame) -> np.ndarray:
+def predicted(
+    model: HistGradientBoostingClassifier, table: pd.DataFrame, features: Sequence[str] = FEATURES
+) -> np.ndarray:
     """Return the good share (rows,) that scikit-learn's own model predicts."""
     with threadpool_limits(1):
-        return model.predict_proba(table[list(FEATURES)].to_numpy())[:, 1]
+        return model.predict_proba(table[list(features)].to_numpy())[:, 1]
 
 
-def cross_validated(table: pd.DataFrame, settings: dict[str, Any] | None = None) -> np.ndarray:
+def cross_validated(
+    table: pd.DataFrame, settings: dict[str, Any] | None = None, features: Sequence[str] = FEATURES,
+    monotone: Mapping[str, int] = MONOTONE,
+) -> np.ndarray:  # fmt: skip
     """Return the good share predicted for each class by a model that never saw its protein."""
     found = np.zeros(len(table))
     for learn, check in GroupKFold(N_FOLDS).split(table, groups=table["seed"]):
-        model = fit(table.iloc[learn], settings)
-        found[check] = predicted(model, table.iloc[check])
+        model = fit(table.iloc[learn], settings, features, monotone)
+        found[check] = predicted(model, table.iloc[check], features)
     return found
 
 
-def content_of(model: HistGradientBoostingClassifier, about: dict[str, Any]) -> dict[str, Any]:
+def content_of(
+    model: HistGradientBoostingClassifier, about: dict[str, Any], features: Sequence[str] = FEATURES
+) -> dict[str, Any]:
     """Return what the file of a model says: features by name, and each tree as lists over its nodes.
 
     Values are rounded to 6 digits; features that no tree asks are left out.
@@ -100,9 +111,9 @@ def content_of(model: HistGradientBoostingClassifier, about: dict[str, Any]) -> 
             "right": [-1 if is_leaf else int(i) for i, is_leaf in zip(each["right"], leaf, strict=True)],
             "value": [float(f"{v:.6g}") if is_leaf else 0 for v, is_leaf in zip(each["value"], leaf, strict=True)],
         })  # fmt: skip
-    features = [FEATURES[i] for i in used]
+    names = [features[i] for i in used]
     intercept = float(f"{float(np.ravel(model._baseline_prediction)[0]):.6g}")
-    return {"about": about, "features": features, "intercept": intercept, "trees": trees}
+    return {"about": about, "features": names, "intercept": intercept, "trees": trees}
 
 
 def text_of(content: dict[str, Any]) -> str:
@@ -113,9 +124,11 @@ def text_of(content: dict[str, Any]) -> str:
     return f'{lines},\n "trees": [\n  {trees}\n ]\n}}\n'
 
 
-def largest_difference(model: HistGradientBoostingClassifier, shipped: ScoreModel, table: pd.DataFrame) -> float:
+def largest_difference(
+    model: HistGradientBoostingClassifier, shipped: ScoreModel, table: pd.DataFrame, features: Sequence[str] = FEATURES
+) -> float:
     """Return by how much the file's good share differs from scikit-learn's anywhere in a table."""
-    theirs = predicted(model, table)
+    theirs = predicted(model, table, features)
     return float(np.abs(1 / (1 + np.exp(-shipped.log_odds(table))) - theirs).max())
 
 
@@ -128,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     table = read_examples(chosen.cache.glob("job_*[0-9].npz"))
     table = table[table["judged"] > 0].reset_index(drop=True)
+    table["importance"] = np.where(table["seed"] >= FIRST_TYPICAL, 1.0, WIDE_WEIGHT)
     found = cross_validated(table)
     logger.info("%s", measures.heading())
     for name, rows in measures.groups_of(table):

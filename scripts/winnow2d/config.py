@@ -19,8 +19,9 @@ from winnow2d import devices
 from winnow2d.demo_options import DemoOptions
 from winnow2d.errors import ConfigError
 from winnow2d.extraction.asked import MicrographInput, faults_of_extraction, micrograph_input
+from winnow2d.intake.parts import faults_of_parts
 from winnow2d.intake.rounds import given_classification, misfits, planned
-from winnow2d.option_values import fault_of, typed_value
+from winnow2d.option_values import fault_of, listed_classes, typed_value
 from winnow2d.options import (
     PRESETS,
     PROJECT_WIDE,
@@ -30,6 +31,7 @@ from winnow2d.options import (
     OwnOptions,
     SelectOptions,
 )
+from winnow2d.selection.rules import faults_of_rules
 
 TOP_LEVEL = ("input", "extract", "class2d", "select", "rounds", "own")
 ROUND_SECTIONS = ("class2d", "select", "own")
@@ -47,6 +49,11 @@ class Round:
     class2d: Class2DOptions
     select: SelectOptions
     own: OwnOptions
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person chooses the classes."""
+        return not self.select.do_class_ranker
 
     @property
     def selection(self) -> SelectOptions:
@@ -121,8 +128,14 @@ def check_config(raw: Any) -> Config:
     rounds = tuple(check.merge(number, base, difference) for number, difference in enumerate(differences, 1))
     if demo:
         check.problems += misfits(planned(rounds), demo.box, demo.pixel_size, demo.particles)
+    if base["own"].get("selected_classes") and len(rounds) > 1:
+        check.problem("own.selected_classes: are those of one round; say it under own in the entry of that round.")
     own, is_boxed = OwnOptions(**base["own"]), any(item.own.auto_box for item in rounds)
     check.problems += faults_of_extraction(base["extract"], micrographs is not None, own, is_boxed)
+    n_parts = max(1, len(particles)) * own.splits
+    if optimiser and rounds and rounds[0].own.second_chance:
+        check.problem("own.second_chance: not in round 1, whose classification is given; say it in later rounds.")
+    check.problems += faults_of_parts(n_parts, len(particles), len(rounds), rounds[0].own if rounds else own, optimiser)
     if check.problems:
         raise ConfigError(*dict.fromkeys(check.problems))
     return Config(particles, optimiser, demo, ExtractOptions(**base["extract"]), own, rounds, micrographs)
@@ -165,11 +178,9 @@ class _Check:
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
             self.problem(f"input.particles: expected the path of a STAR file or a list of paths, found {raw!r}.")
             return ()
-        if len(paths) > 1:
-            self.problem(
-                f"input.particles: {len(paths)} files given, expected one. Join them first, e.g. with "
-                "relion_star_handler --combine."
-            )
+        again = sorted({path for path in paths if paths.count(path) > 1})
+        if again:
+            self.problem(f"input.particles: {', '.join(again)} is named more than once.")
         return tuple(paths)
 
     def values(self, section: str, raw: Any, options: type) -> dict[str, Any]:
@@ -232,10 +243,14 @@ class _Check:
         if merged["class2d"].use_gpu:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
+        total, further = result.class2d.n_iterations, result.own.continue_to
+        if 0 < further <= total:
+            self.problem(
+                f"{place}: own.continue_to: {further} counts all iterations, also the {total} before; give more."
+            )
         self._algorithm(place, difference, result.class2d)
-        if not result.select.do_class_ranker:
-            prefix = _prefix(place, difference, "select", ("do_class_ranker",))
-            self.problem(f"{prefix}select.do_class_ranker: No is not supported yet; choosing by hand needs RELION.")
+        for fault in faults_of_rules(result.select, result.own):
+            self.problem(f"{place}: {fault}.")
         return result
 
     def _algorithm(self, place: str, difference: Mapping[str, Any], class2d: Class2DOptions) -> None:
@@ -255,9 +270,11 @@ def _prefix(place: str, difference: Mapping[str, Any], section: str, keys: tuple
 def _value(given: Any, item: dataclasses.Field) -> Any:
     """Return the value in the type of the option; ValueError says what is wrong with it."""
     facts = item.metadata
+    given = listed_classes(given) if facts["is_class_list"] else given
     value = typed_value(given, type(item.default))
     if facts["is_input"] and value != item.default:
-        raise ValueError("the workflow fills this in; name the particles under input.")
+        instead = facts["is_input"] if isinstance(facts["is_input"], str) else "name the particles under input"
+        raise ValueError(f"the workflow fills this in; {instead}.")
     fault = fault_of(item, value)
     if fault and facts["choices"]:
         raise ValueError(

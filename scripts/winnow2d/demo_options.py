@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from winnow2d.options import option
+from winnow2d.option_fields import option
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class JobSpec:
     option_lists : name of an input that is a list -> option variables that name its first files
     inputs_of : options -> further inputs, by name: what follows from the files that a form names
     required_inputs : names of inputs without which a job.star is another script's
-    misfit : options -> why a form is for another script, if it is: forms of one type ask for different work
+    misfit : job.star -> why it is for another script, if it is: forms of one type ask for different work
     planned_outputs : options -> name of an output -> file in the job's directory: what a job.star asks for.
         With it also one that RELION's window wrote can be run.
     is_relion_job : False for work that is no job of RELION (the report): logs and provenance only
@@ -58,8 +58,8 @@ class JobSpec:
     option_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inputs_of: Callable[[Any], dict[str, str]] | None = None
     required_inputs: tuple[str, ...] = ()
-    misfit: Callable[[Any], str] | None = None
-    planned_outputs: Callable[[Any], dict[str, str]] | None = None
+    misfit: Callable[[JobFile], str] | None = None
+    planned_outputs: Callable[[Any], dict[str, str | list[str]]] | None = None
     is_relion_job: bool = True
     directory: str = ""
 
@@ -84,6 +84,7 @@ class Request:
     script: Path
     logs: tuple[str, ...] = ()
     is_from_job_star: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)  # of the whole run, for the record
 
 
 def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
@@ -109,7 +110,7 @@ def read_request(script_globals: Mapping[str, Any], spec: JobSpec) -> Request:
             f"{request.directory}/job.star names no input {', '.join(missing)}, so {script.name} is not the script "
             f"that runs it; {request.directory}/note.txt has the command that did"
         )
-    if spec.misfit and (why := spec.misfit(request.job.options)):
+    if spec.misfit and (why := spec.misfit(request.job)):
         raise JobError(f"{request.directory}/job.star: {why}")
     return request
 
@@ -172,7 +173,8 @@ def _from_snakemake(snakemake: Any, spec: JobSpec, script: Path) -> Request:
         params=params,
         own_names=tuple(sorted(own)),
     )
-    return Request(directory, job, int(snakemake.threads), script, tuple(snakemake.log))
+    config = dict(getattr(snakemake, "config", {}))
+    return Request(directory, job, int(snakemake.threads), script, tuple(snakemake.log), config=config)
 
 
 def _directory_of(outputs: Mapping[str, str | list[str]], spec: JobSpec) -> Path:
@@ -243,7 +245,10 @@ def _outputs_said(job: JobFile, spec: JobSpec, directory: Path) -> dict[str, str
     """
     if spec.planned_outputs is None:
         return dict(job.outputs)
-    planned = {name: f"{directory.as_posix()}/{file}" for name, file in spec.planned_outputs(job.options).items()}
+    planned: dict[str, str | list[str]] = {}
+    for name, files in spec.planned_outputs(job.options).items():
+        paths = [f"{directory.as_posix()}/{file}" for file in jobs.as_list(files)]
+        planned[name] = paths[0] if isinstance(files, str) else paths
     places = {name: [jobs.split_job_name(path) for path in jobs.as_list(paths)] for name, paths in job.outputs.items()}
     if any(place and Path(place[2]) != directory for found in places.values() for place in found):
         return dict(planned)

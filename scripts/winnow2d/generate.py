@@ -16,8 +16,9 @@ import yaml
 
 from winnow2d.config import INPUTS, ROUND_SECTIONS
 from winnow2d.demo_options import DemoMicrographsOptions, DemoOptions
+from winnow2d.option_fields import RunOptions
 from winnow2d.option_values import shown
-from winnow2d.options import SECTIONS, RunOptions
+from winnow2d.options import SECTIONS
 
 log = logging.getLogger(__name__)
 

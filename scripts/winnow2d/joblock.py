@@ -7,9 +7,11 @@ the clock of the file system alone, as machines of a cluster disagree.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ LOCK = ".winnow_lock"
 HEARTBEAT_S = 15.0
 SILENCE_S = 120.0  # a lock of another machine without heartbeat for so long is dead
 _QUEUE_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+_LOOK_S = 1.0  # between looks for a sign of life
+
+logger = logging.getLogger(__name__)
 
 
 def queue_job_id() -> str:
@@ -29,10 +34,22 @@ def queue_job_id() -> str:
     return next((os.environ[name] for name in _QUEUE_VARIABLES if os.environ.get(name)), "")
 
 
-def _birth(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; tells a reused process number from the old one."""
+def _restarts() -> int:
+    """Return how often the queue has put this job back, after a preemption or when its node failed."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()[19]
+        return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    except ValueError:
+        return 0
+
+
+def _birth(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; tells a reused process number from the old one.
+
+    Empty where that cannot be known, and "ended" for a dead process that nobody has asked how it ended.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
+        return "ended" if stat[0] == "Z" else stat[19]
     except (OSError, IndexError):
         return ""
 
@@ -64,14 +81,42 @@ def _is_living(lock: Path, holder: dict[str, Any]) -> bool:
     if holder.get("host") == socket.gethostname():
         pid = int(holder.get("pid", 0))
         return is_process_alive(pid) and holder.get("birth", "") in ("", _birth(pid))
+    if holder.get("queue_job") and holder["queue_job"] == queue_job_id() and holder.get("restarts", 0) < _restarts():
+        return False  # ourselves, before the queue put us back
     return _silence_s(lock) < SILENCE_S
+
+
+def _shows_life(lock: Path, holder: dict[str, Any]) -> bool:
+    """Return whether a living holder gives a sign of life before it counts as dead; on this machine it need not."""
+    if holder.get("host") == socket.gethostname():
+        return _is_living(lock, holder)
+    try:
+        last = lock.stat().st_mtime_ns
+        while _is_living(lock, holder):
+            if lock.stat().st_mtime_ns != last or _read(lock) != holder:
+                return True
+            time.sleep(_LOOK_S)
+    except FileNotFoundError:
+        pass  # it has ended
+    return False
+
+
+def holder_of(directory: Path) -> dict[str, Any] | None:
+    """Return what is known of the living job that holds a directory: host, pid, queue_job; None if none does."""
+    lock = directory / LOCK
+    holder = _read(lock)
+    return holder if holder is not None and _is_living(lock, holder) else None
 
 
 def is_held(directory: Path) -> bool:
     """Return whether a living job holds a directory."""
-    lock = directory / LOCK
-    holder = _read(lock)
-    return holder is not None and _is_living(lock, holder)
+    return holder_of(directory) is not None
+
+
+def described(holder: dict[str, Any]) -> str:
+    """Return where a job runs, in words."""
+    where = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"
+    return where + (f", queue job {holder['queue_job']}" if holder.get("queue_job") else "")
 
 
 class JobLock:
@@ -91,14 +136,21 @@ class JobLock:
         Raises
         ------
         JobError
-            A living job holds it; the message says where it runs.
+            A living job holds it; the message says where it runs. One of another machine is given the time to
+            show that it lives, so that a job the queue starts again takes over from its dead predecessor.
         """
         while not self._try():
             holder = _read(self.path)
             if holder is None:
                 continue
             if _is_living(self.path, holder):
-                raise JobError(self._refusal(holder))
+                if holder.get("host") != socket.gethostname():
+                    logger.warning(
+                        "%s/ was in use by %s; waiting for a sign of life", self.directory, described(holder)
+                    )
+                if _shows_life(self.path, holder):
+                    raise JobError(self._refusal(holder))
+                continue
             self._take_away(holder)
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -119,13 +171,11 @@ class JobLock:
     def _content(self) -> dict[str, Any]:
         pid = os.getpid()
         who = {"host": socket.gethostname(), "pid": pid, "birth": _birth(pid), "queue_job": queue_job_id()}
-        return who | {"token": self.token}
+        return who | {"restarts": _restarts(), "token": self.token}
 
     def _refusal(self, holder: dict[str, Any]) -> str:
-        where = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"
-        queue = f", queue job {holder['queue_job']}" if holder.get("queue_job") else ""
         return (
-            f"{self.directory}/ is in use by {where}{queue}. Wait until it ends, or stop it; a job that died "
+            f"{self.directory}/ is in use by {described(holder)}. Wait until it ends, or stop it; a job that died "
             f"without a word on another machine is taken over {SILENCE_S:.0f} s after its last sign of life."
         )
 

@@ -55,11 +55,43 @@ def option_value(kind: type, value: Any, name: str) -> Any:
         raise ConfigError(f"option {name}: expected {expected}, found '{value}'") from None
 
 
+def listed_classes(given: Any) -> Any:
+    """Return class numbers that YAML has as a number or a list as the text that options have: [1, 5] is 1,5."""
+    if isinstance(given, list) and all(isinstance(one, (int, str)) and not isinstance(one, bool) for one in given):
+        return ",".join(str(one) for one in given)
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+def class_numbers(text: str) -> list[int]:
+    """Return the class numbers of a text such as "1,3,5-9", 1-based, in order and each once.
+
+    Raises
+    ------
+    ConfigError
+        If a part of it is no number of 1 or more and no range of such.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        bounds = [bound.strip() for bound in part.split("-")]
+        if not (len(bounds) <= 2 and all(bound.isdecimal() and int(bound) > 0 for bound in bounds)):
+            raise ConfigError(f"expected class numbers from 1 on, e.g. 1,3,5-9, found {part.strip() or 'nothing'!r}")
+        first, last = int(bounds[0]), int(bounds[-1])
+        if last < first:
+            raise ConfigError(f"expected a range that goes up, found {part.strip()!r}")
+        found.update(range(first, last + 1))
+    return sorted(found)
+
+
 def fault_of(item: dataclasses.Field, value: Any) -> str:
     """Return what is wrong with the value of an option, which is of its type; nothing if it can be used."""
     facts = item.metadata
     if facts["refused"] and value != facts["relion_default"]:
         return f"is refused, only RELION's default {shown(item.default)} is possible: {facts['refused']}."
+    if facts["is_class_list"] and value and not value.endswith(".star"):
+        try:
+            class_numbers(value)
+        except ConfigError as error:
+            return f"cannot be used: {error}."
     if facts["choices"] and value not in facts["choices"]:
         return f"is none of {', '.join(facts['choices'])}."
     unit = f" {facts['unit']}" if facts["unit"] else ""

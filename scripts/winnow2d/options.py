@@ -6,56 +6,16 @@ A field's name is RELION's job option variable and its value means what RELION's
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
-
-def option(
-    default: Any,
-    label: str,
-    tab: str,
-    *,
-    unit: str = "",
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-    refused: str = "",
-    unused: str = "",
-    relion_default: Any = None,
-    is_input: bool = False,
-) -> Any:
-    """Return a dataclass field that carries what a reader must know of an option.
-
-    `refused` is the reason any other value than RELION's default is refused; `unused` the reason why any value
-    is taken and changes nothing; `relion_default` is set where our default differs from RELION's; `is_input`
-    marks files the workflow fills in, not the user.
-    """
-    facts: dict[str, Any] = dict(label=label, tab=tab, unit=unit, minimum=minimum, maximum=maximum)
-    facts |= dict(choices=choices, refused=refused, unused=unused, is_input=is_input)
-    facts["relion_default"] = default if relion_default is None else relion_default
-    return dataclasses.field(default=default, metadata=facts)
-
+from winnow2d.option_fields import RunOptions, option
 
 _IO = "Winnow streams its images by itself"
 _PROFILE = "threads and processes belong to the profile, e.g. --set-threads class2d=8"
-_QUEUE = "queues belong to the profile (snakemake --profile)"
-_ONLY_QUEUE = "only with do_queue"
 _ONLY_HELIX = "only with do_helix"
 _HELIX = "helical segments are not supported"
+_SPLITS = "say own.splits to classify the first round in parts"
 _WINDOW = "this kind of Select job is not part of the rounds; run it in RELION"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Fields every RELION job window has."""
-
-    do_queue: bool = option(False, "Submit to queue?", "Running", refused=_QUEUE)
-    queuename: str = option("openmpi", "Queue name", "Running", unused=_ONLY_QUEUE)
-    qsub: str = option("sbatch", "Queue submit command", "Running", unused=_ONLY_QUEUE)
-    qsubscript: str = option("", "Standard submission script", "Running", unused=_ONLY_QUEUE)
-    min_dedicated: int = option(1, "Minimum dedicated cores per node", "Running", unused=_ONLY_QUEUE)
-    other_args: str = option("", "Additional arguments", "Running", refused="Winnow has no hidden arguments")
 
 
 @dataclass(frozen=True)
@@ -140,10 +100,10 @@ class SelectOptions(RunOptions):
     do_discard: bool = option(False, "Select on image statistics?", "Subsets", refused=_WINDOW)
     discard_label: str = option("rlnImageName", "Metadata label for images", "Subsets", refused=_WINDOW)
     discard_sigma: float = option(4.0, "Sigma-value for discarding images", "Subsets", refused=_WINDOW)
-    do_split: bool = option(False, "Split into subsets?", "Subsets", refused=_WINDOW)
-    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", refused=_WINDOW)
+    do_split: bool = option(False, "Split into subsets?", "Subsets", is_input=_SPLITS)
+    do_random: bool = option(False, "Randomise order before making subsets?", "Subsets", is_input=_SPLITS)
     split_size: int = option(100, "Subset size", "Subsets", refused=_WINDOW)
-    nr_split: int = option(-1, "OR: number of subsets", "Subsets", refused=_WINDOW)
+    nr_split: int = option(-1, "OR: number of subsets", "Subsets", is_input=_SPLITS)
     do_remove_duplicates: bool = option(False, "Remove duplicates among the kept particles?", "Duplicates")
     duplicate_threshold: float = option(30.0, "Minimum inter-particle distance", "Duplicates", unit="A", minimum=0)
     image_angpix: float = option(
@@ -189,36 +149,6 @@ class ExtractOptions(RunOptions):
     nr_mpi: int = option(1, "Number of MPI procs", "Running", unused=_PROFILE)
 
 
-_OTHER_JOIN = "Winnow joins particles alone; join micrographs and movies in RELION"
-_ONLY_MICROGRAPHS, _ONLY_MOVIES = "only with do_mic", "only with do_mov"
-
-
-@dataclass(frozen=True)
-class JoinStarOptions(RunOptions):
-    """RELION's job that joins STAR files; its form has room for four of a kind."""
-
-    do_part: bool = option(True, "Combine particle STAR files?", "Particles", relion_default=False)
-    fn_part1: str = option("", "Particle STAR file 1", "Particles", is_input=True)
-    fn_part2: str = option("", "Particle STAR file 2", "Particles", is_input=True)
-    fn_part3: str = option("", "Particle STAR file 3", "Particles", is_input=True)
-    fn_part4: str = option("", "Particle STAR file 4", "Particles", is_input=True)
-    do_mic: bool = option(False, "Combine micrograph STAR files?", "Micrographs", refused=_OTHER_JOIN)
-    fn_mic1: str = option("", "Micrograph STAR file 1", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    fn_mic2: str = option("", "Micrograph STAR file 2", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    fn_mic3: str = option("", "Micrograph STAR file 3", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    fn_mic4: str = option("", "Micrograph STAR file 4", "Micrographs", unused=_ONLY_MICROGRAPHS)
-    do_mov: bool = option(False, "Combine movie STAR files?", "Movies", refused=_OTHER_JOIN)
-    fn_mov1: str = option("", "Movie STAR file 1", "Movies", unused=_ONLY_MOVIES)
-    fn_mov2: str = option("", "Movie STAR file 2", "Movies", unused=_ONLY_MOVIES)
-    fn_mov3: str = option("", "Movie STAR file 3", "Movies", unused=_ONLY_MOVIES)
-    fn_mov4: str = option("", "Movie STAR file 4", "Movies", unused=_ONLY_MOVIES)
-
-    @property
-    def particle_files(self) -> tuple[str, ...]:
-        """The particle STAR files that the form names."""
-        return tuple(name for name in (self.fn_part1, self.fn_part2, self.fn_part3, self.fn_part4) if name)
-
-
 @dataclass(frozen=True)
 class OwnOptions:
     """What RELION has no field for."""
@@ -249,6 +179,34 @@ class OwnOptions:
     resolution: float = option(
         0.0, "Resolution auto_box must allow (0 = what 64 to 128 px allow)", "Winnow", unit="A", minimum=0
     )
+    relative_threshold: float = option(
+        0.0, "Keep classes of at least this part of the best score, in place of rank_threshold (0 = off)", "Winnow",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    quantile_threshold: float = option(
+        0.0, "Keep the best classes that hold this share of the particles, in place of rank_threshold (0 = off)",
+        "Winnow", minimum=0, maximum=1,
+    )  # fmt: skip
+    selected_classes: str = option(
+        "", "The choice of a round with do_class_ranker: No: 1,3,5-9, a list, or RELION's backup_selection.star",
+        "Winnow", is_class_list=True,
+    )  # fmt: skip
+    guard: str = option(
+        "keep", "Where nearly nothing would be kept: keep the best of the other classes, or only warn", "Winnow",
+        choices=("keep", "warn"),
+    )  # fmt: skip
+    least_kept: float = option(
+        0.1, "Share of the particles below which a choice keeps nearly nothing", "Winnow", minimum=0, maximum=1
+    )
+    most_kept: float = option(
+        0.98, "Share of the particles above which a choice keeps nearly everything", "Winnow", minimum=0, maximum=1
+    )
+    particle_filter: bool = option(True, "Prune and rescue single particles, where a choice is automatic?", "Winnow")
+    prune_below: float = option(0.5, "Kept classes may lose particles less likely good", "Winnow", minimum=0, maximum=1)
+    prune_loss: float = option(0.01, "And this share of their good ones with them", "Winnow", minimum=0, maximum=1)
+    rescue_above: float = option(0.7, "Dropped classes keep particles more likely good", "Winnow", minimum=0, maximum=1)
+    second_chance: bool = option(False, "Classify rejected particles by themselves, and choose from them?", "Winnow")
+    second_chance_threshold: float = option(0.5, "Minimum score of what comes back", "Winnow", minimum=0, maximum=1)
     reextract: bool = option(False, "Extract the kept particles again in the end, whole and re-centred?", "Winnow")
     reextract_micrographs: str = option("", "Micrographs STAR file for reextract, where input names none", "Winnow")
     reextract_size: int = option(
@@ -261,6 +219,25 @@ class OwnOptions:
         -1.0, "Pixel size of both files' coordinates for map_to (-1 = as data_optics says)", "Winnow", unit="A"
     )
     map_poses: bool = option(False, "Give the rows of map_to the in-plane angles and offsets found here?", "Winnow")
+    recentre_particles: bool = option(
+        True, "With do_recenter, also move the kept particles' offsets as their average was? (RELION: No)", "Winnow"
+    )
+    min_group_size: int = option(
+        0, "With do_regroup, join groups until each has this many particles (0 = by nr_groups)", "Winnow", minimum=0
+    )
+    keep_rare_views: bool = option(True, "Keep the best class of a view that the choice would lose?", "Winnow")
+    stop_share: float = option(
+        1.0, "Pass on all further rounds once a round keeps more than this share (1 = never)", "Winnow",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    stop_unimproved: bool = option(False, "Pass on all further rounds once a round improves nothing?", "Winnow")
+    continue_to: int = option(
+        0, "Go on to this iteration where a classification has not converged (0 = never)", "Winnow", minimum=0
+    )
+    splits: int = option(
+        1, "Parts that the first round classifies apart, each chosen from by itself and joined", "Winnow",
+        minimum=1, maximum=90,
+    )  # fmt: skip
     export: str = option(
         "none", "Also write the final particles, under the names they came with, for these programs", "Winnow",
         choices=("none", "relion", "cryosparc", "all"),
@@ -270,8 +247,19 @@ class OwnOptions:
 # Own options read before the first round or after the last: they are said at top level only.
 PROJECT_WIDE = (
     "stacks_root", "passthrough", "map_to", "map_tolerance", "map_angpix", "map_poses", "export",
-    "reextract", "reextract_micrographs", "reextract_size",
+    "reextract", "reextract_micrographs", "reextract_size", "splits", "stop_share",
+    "stop_unimproved",
 )  # fmt: skip
+
+# Own options that only a choice of classes reads: they change no classification.
+OF_SELECTION = (
+    "relative_threshold", "quantile_threshold", "selected_classes", "guard", "least_kept", "most_kept",
+    "particle_filter", "prune_below", "prune_loss", "rescue_above", "keep_rare_views", "recentre_particles",
+)  # fmt: skip
+OF_REGROUPING = ("min_group_size",)  # likewise
+
+# Own options of the jobs that follow a choice of classes: they change neither it nor a classification.
+OF_SECOND_CHANCE = ("second_chance", "second_chance_threshold")
 
 # What a preset puts in the place of a default.
 PRESETS: dict[str, dict[str, int]] = {"default": {}, "quick": {"nr_iter_grad": 100, "nr_iter_em": 13}}

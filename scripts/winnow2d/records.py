@@ -42,6 +42,8 @@ class Particles:
     """What the engine knows of each particle; the columns a file has beside these stay in its table.
 
     All arrays have length n. `class_index` is -1 and `max_probability` 0 for a particle never visited.
+    `top_classes` are the classes that hold most of a particle's posterior when it was last visited, summed over
+    angles and shifts, in descending order; -1, with posterior 0, where fewer hold any. None where nothing is known.
     """
 
     optics_group: np.ndarray  # int64, index into the list of OpticsGroup
@@ -60,6 +62,8 @@ class Particles:
     log_likelihood: np.ndarray
     max_probability: np.ndarray
     n_significant: np.ndarray  # int64
+    top_classes: np.ndarray | None = None  # (n, 4) int32
+    top_posteriors: np.ndarray | None = None  # (n, 4) float32
 
     def __len__(self) -> int:
         return len(self.optics_group)
@@ -90,6 +94,9 @@ class Model:
     accuracy_offset_ang: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (k,)
     orientability: np.ndarray | None = None  # (k, s)
     unmasked_references: np.ndarray | None = None  # (k, y, x), before solvent flattening
+    # (k, 2), x then y: how references were moved after they were averaged, so that this iteration's offsets do not
+    # know of it; None where a file does not say
+    centring_ang: np.ndarray | None = None
 
     @property
     def n_classes(self) -> int:

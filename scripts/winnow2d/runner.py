@@ -37,6 +37,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -54,6 +55,7 @@ from winnow2d.joblock import JobLock, mark_dead_jobs, queue_job_id
 from winnow2d.ownership import check_job_directories, check_named, check_project
 from winnow2d.progress import ProgressBar, logging_to
 from winnow2d.provenance import Provenance
+from winnow2d.waiting import wait_for_others
 
 __all__ = [
     "AS_RESOURCES",
@@ -65,6 +67,7 @@ __all__ = [
     "check_project",
     "job",
     "mark_dead_jobs",
+    "wait_for_others",
 ]
 
 logger = logging.getLogger(__name__)
@@ -110,6 +113,7 @@ class Job:
         self._lock = JobLock(self.directory)
         self._bar = ProgressBar(self.directory.as_posix())
         facts = {"command": self._full_command, "threads": self.threads, "queue_job": queue_job_id()}
+        facts["config"] = dict(request.config)
         self._provenance = Provenance(self.directory, request.job, facts)
 
     @property
@@ -179,7 +183,8 @@ class Job:
             project.register(_PROJECT, entry)
             shutil.copyfile(PIPELINE, self.directory / PIPELINE)
         jobs.check_inputs_exist(self._request.job)
-        logger.info("%s started, %d threads", self.name, self.threads)
+        queue = f", queue job {queue_job_id()} on {socket.gethostname()}" if queue_job_id() else ""
+        logger.info("%s started, %d threads%s", self.name, self.threads, queue)
 
     def _entry(self) -> project.JobEntry:
         """Return what the project's graph holds of this job."""

@@ -23,7 +23,7 @@ from training.sets import SimulatedSet
 from training.simple_rules import NUMBERS, THRESHOLDS
 from winnow2d.options import SelectOptions
 from winnow2d.records import Iteration
-from winnow2d.selection.choose import choose_classes
+from winnow2d.selection.choose import Rules, choose_classes
 from winnow2d.selection.features import class_features
 from winnow2d.selection.scores import score_classes
 from winnow2d.simulation.projection import euler_matrices
@@ -35,7 +35,7 @@ Rule = Callable[[pd.DataFrame, np.ndarray], np.ndarray]  # features, true good s
 
 def by_score(features: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
     """Return the classes that the automatic choice keeps with its default options."""
-    return choose_classes(features, score_classes(features).score, SelectOptions()).kept
+    return choose_classes(features["n_particles"].to_numpy(), score_classes(features), Rules()).kept
 
 
 def by_truth(features: pd.DataFrame, truth: np.ndarray) -> np.ndarray:

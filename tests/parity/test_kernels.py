@@ -129,8 +129,8 @@ def test_an_image_that_is_not_finite_leaves_nothing(twin, value, part):
     (_, first, count), scored, _ = assert_same(twin, c)
     assert first[2] == first[3]
     assert count[2] == 0
-    assert scored[0][2].tolist() == [0] * 5
-    assert scored[1][2].tolist() == [0] * 3
+    assert scored[0][2].tolist() == [0] * 5 + [-1] * 4
+    assert scored[1][2].tolist() == [0] * 7
     assert not (scored[2][0] == 2).any()
     assert (np.delete(count, 2) > 0).all()
 

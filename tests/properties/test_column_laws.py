@@ -105,7 +105,7 @@ def classified(source: str, target: str, kept: np.ndarray) -> None:
     rows = np.arange(len(particles))
     particles = replace(particles, class_index=rows % 3, psi_deg=rows / 7.0, max_probability=rows / 10.0)
     write_star("data.star", {"optics": table.optics, "particles": AssignedRows(table.particles).at(particles, 1)})
-    write_kept_particles(target, read_particle_table("data.star"), kept)
+    write_kept_particles(target, read_particle_table("data.star"), kept[rows % 3])
 
 
 def expected(table: ParticleTable, kept: np.ndarray) -> pd.DataFrame:

@@ -79,6 +79,25 @@ def test_rotation_back_is_the_adjoint_of_rotation(seed, dtype):
 cases = st.tuples(seeds, st.sampled_from([4, 6, 5, 7]), st.sampled_from([0.3, 1.0, 3.0]))
 
 
+def assert_top_classes(found, i, dense):
+    """Hold a particle's top classes against the posteriors of all classes, those of poses left out of the sums too."""
+    held = np.where(dense.class_posterior >= 1e-6, dense.class_posterior, 0)
+    order = np.argsort(-held, kind="stable")[:4]
+    n_told = min(4, np.count_nonzero(held))
+    assert found.top_classes[i].tolist() == [*order[:n_told], *[-1] * (4 - n_told)]
+    np.testing.assert_allclose(found.top_posteriors[i][:n_told], held[order][:n_told], rtol=1e-6, atol=1e-9)
+    assert not found.top_posteriors[i][n_told:].any()
+
+
+@few
+@given(seed=seeds, contrast=st.sampled_from([0.1, 0.3, 1.0]))
+def test_the_top_four_of_many_classes_are_the_dense_ones(seed, contrast):
+    p = problem(seed, 6, contrast, n=3, k=7)
+    _, found = p.expected()
+    for i in range(3):
+        assert_top_classes(found, i, Dense(p, i))
+
+
 @few
 @given(case=cases, max_significant=st.sampled_from([0, 0, 7]))
 def test_the_e_step_is_the_dense_one(case, max_significant):
@@ -95,6 +114,7 @@ def test_the_e_step_is_the_dense_one(case, max_significant):
         assert np.cos(np.deg2rad(found.psi_deg[i] - angle)) == pytest.approx(1)
         np.testing.assert_allclose(found.offset_px[i], p.offset_px[i] + p.grid.fine_shifts_px[t])
         assert found.max_probability[i] == pytest.approx(1 / dense.total, rel=1e-9)
+        assert_top_classes(found, i, dense)
         class_sums = class_sums + dense.class_sums()
         np.testing.assert_allclose(found.noise[i], dense.residual(), rtol=1e-9)
         np.testing.assert_allclose(found.scale_sums[i], dense.scale_sums(), rtol=1e-9)

@@ -15,7 +15,8 @@ from winnow2d.formats import jobs
 from winnow2d.formats.mrc import ParticleStack
 from winnow2d.formats.particles import read_particle_table
 from winnow2d.formats.star import read_star
-from winnow2d.options import Class2DOptions, ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
+from winnow2d.join_options import JoinStarOptions
+from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions, SelectOptions
 
 pytestmark = pytest.mark.relion
 MODEL = "Class2D/job002/run_it004_model.star"

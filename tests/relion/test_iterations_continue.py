@@ -23,6 +23,7 @@ def job(project):
     shutil.copytree(RELION5 / "Extract", project / "Extract")
     source = RELION5 / "Class2D" / "job002"
     iteration = read_iteration(source / "run_it002_optimiser.star")
+    iteration.model.centring_ang = np.full((5, 2), 1.5)  # columns that RELION does not know
     options = Class2DOptions(do_em=True, do_grad=False, nr_classes=5, particle_diameter=190.0, do_center=False)
     table = read_particle_table(source / "run_it002_data.star")
     write_iteration("Class2D/job011/run", iteration, table, options, OwnOptions(random_seed=42), "class2d")

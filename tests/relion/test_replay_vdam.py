@@ -70,7 +70,10 @@ def test_particles_outside_the_batch_keep_everything(step):
     assert len(outside) >= 250
     for field in dataclasses.fields(ours.particles):
         before, after = getattr(old.particles, field.name), getattr(ours.particles, field.name)
-        if isinstance(after, np.ndarray):
+        if before is None:  # RELION's files do not say which classes hold most of a posterior
+            assert field.name in ("top_classes", "top_posteriors")
+            assert set(np.unique(after[outside])) <= {-1, 0}
+        elif isinstance(after, np.ndarray):
             np.testing.assert_array_equal(after[outside], before[outside], err_msg=field.name)
 
 

@@ -106,7 +106,21 @@ def test_both_algorithms_are_an_error():
         ({"class2d": {"do_em": True, "fn_img": "a.star"}}, "class2d.fn_img: the workflow fills this in"),
         ({"extract": {"do_rescale": True}}, "extract.do_rescale: nothing is cut from particles that are ready"),
         ({"own": {"device": "gpus"}}, "expected one of auto, cpu, gpu, found 'gpus'. Did you mean 'gpu'?"),
-        ({"select": {"do_class_ranker": False}}, "select.do_class_ranker: No is not supported yet"),
+        ({"own": {"selected_classes": [1, 3]}}, "round 1: own.selected_classes: is a choice by hand, but select"),
+        ({"own": {"selected_classes": "1,9-3"}}, "cannot be used: expected a range that goes up, found '9-3'"),
+        ({"own": {"selected_classes": [1, 0]}}, "expected class numbers from 1 on, e.g. 1,3,5-9, found '0'"),
+        (
+            {"own": {"selected_classes": 2}, "select": {"do_class_ranker": False}, "rounds": [{}, {}]},
+            "own.selected_classes: are those of one round",
+        ),
+        (
+            {"own": {"selected_classes": 2, "splits": 3}, "select": {"do_class_ranker": False}},
+            "keep in overrides/round_01.yaml, overrides/round_11.yaml and so on.",
+        ),
+        (
+            {"own": {"relative_threshold": 0.5, "quantile_threshold": 0.5}},
+            "own: relative_threshold and quantile_threshold are both on",
+        ),
         ({"select": 3}, "select: expected keys with values, found 3."),
         ({"rounds": []}, "rounds: expected a list with one entry per round"),
         ({"rounds": [3]}, "round 1: expected sections"),
@@ -120,10 +134,9 @@ def test_both_algorithms_are_an_error():
         ({"input": {"particle": "a.star"}}, "input: unknown key 'particle'. Did you mean 'particles'?"),
         ({"input": {"particles": "a.star", "demo": {}}}, "input: exactly one of"),
         ({"input": {"particles": [3]}}, "input.particles: expected the path of a STAR file"),
-        (
-            {"input": {"particles": ["a.star", "b.star"]}},
-            "input.particles: 2 files given, expected one. Join them first",
-        ),
+        ({"input": {"particles": ["a.star", "b.star", "a.star"]}}, "input.particles: a.star is named more than once"),
+        ({"own": {"splits": 91}}, "own.splits: must be at most 90, found 91."),
+        ({"select": {"do_split": True}}, "the workflow fills this in; say own.splits"),
         ({"input": {"micrographs": "m.star"}}, "input.coordinates: missing. Say where the particles are"),
         ({"input": {"micrographs": "m.star", "coordinates": 3}}, "input.coordinates: expected the path of a file"),
         ({"input": {"particles": "a.star", "coordinates": "c"}}, "input.coordinates: only with input.micrographs"),
@@ -142,6 +155,10 @@ def test_both_algorithms_are_an_error():
             "round 1: class2d: its classification is given (input.optimiser)",
         ),
         ({"input": {"demo": {"particles": 3}}}, "input.demo.particles: must be at least 20"),
+        (
+            {"select": {"do_regroup": True, "nr_groups": 4}, "own": {"min_group_size": 30}},
+            "own.min_group_size: 30 and select.nr_groups: 4 both say how to regroup",
+        ),
     ],
 )
 def test_each_mistake_has_its_sentence(changes, words):

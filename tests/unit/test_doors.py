@@ -13,7 +13,8 @@ from winnow2d import doors
 from winnow2d.errors import JobError, WinnowError
 from winnow2d.formats import jobs
 from winnow2d.formats.form_versions import files_of_fn_model
-from winnow2d.options import ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
+from winnow2d.join_options import JoinStarOptions
+from winnow2d.options import ExtractOptions, OwnOptions, SelectOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "class2d.py"

@@ -161,11 +161,15 @@ def test_the_noise_is_the_power_of_what_is_left(chunk):
 
 def test_small_posteriors_are_left_out_and_the_rest_is_not_stretched():
     logs = np.log(np.array([[0.6, 0.3995, 0.0005], [0.5, 0.499, 0.001], [1.0, 0.0, 0.0]]) + 1e-300)
-    kept, values = _posteriors(logs)
+    kept, values, (classes, held) = _posteriors(logs)
     np.testing.assert_allclose(kept[0], [0.6, 0.3995, 0], atol=1e-12)
     np.testing.assert_allclose(kept[2], [1, 0, 0], atol=1e-12)
     np.testing.assert_allclose(values[0], [0.6, 0.0, 0.9995], atol=1e-12)
-    kept, values = _posteriors(np.array([[-np.inf, -np.inf], [np.nan, -3.0]]))
+    assert classes.tolist() == [[0, 1, 2, -1], [0, 1, 2, -1], [0, -1, -1, -1]]
+    np.testing.assert_allclose(held[:2], [[0.6, 0.3995, 0.0005, 0], [0.5, 0.499, 0.001, 0]], atol=1e-9)
+    kept, values, (classes, held) = _posteriors(np.array([[-np.inf, -np.inf], [np.nan, -3.0]]))
+    assert classes.tolist() == [[-1] * 4, [1, -1, -1, -1]]
+    assert held[:, 0].tolist() == [0, 1]
     np.testing.assert_array_equal(kept, [[0, 0], [0, 1]])
     np.testing.assert_array_equal(values[0], [0, 0, 0])
     assert values[1, 1] == pytest.approx(-3.0)

@@ -69,4 +69,7 @@ def test_several_files_are_refused_with_the_way_to_join_them(tmp_path_factory, r
     source = make_particle_set(tmp_path_factory.mktemp("data"))
     done = run(source, source)
     assert done.returncode == 1
-    assert "2 files given, expected one" in (project / "Extract/job001/run.err").read_text()
+    assert (
+        "2 particle files given, and each is entered by a job of its own"
+        in (project / "Extract/job001/run.err").read_text()
+    )

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pandas as pd
 import pytest
 
+from particle_sets import make_particle_set
+from winnow2d.formats.particles import read_particle_table
+from winnow2d.intake.enter import enter_particles
 from winnow2d.intake.findings import Findings
 from winnow2d.intake.stacks import (
     check_found,
@@ -136,3 +141,22 @@ def test_a_link_the_user_changed_is_not_ours_any_more(outside, project):
     (project / "y.mrcs").unlink()
     (project / "y.mrcs").symlink_to(Path("elsewhere.mrcs"))
     assert read_own_links(project, JOB) == {}
+
+
+def test_two_imports_never_take_each_others_stacks(tmp_path):
+    """Particle files of two folders may call different stacks by one name, and be entered in either order."""
+    jobs, names = ("Extract/job001", "Extract/job101", "Extract/job201"), []
+    for number, order in enumerate(([0, 1, 2], [2, 1, 0])):
+        project, sources = tmp_path / f"project{number}", []
+        for letter, contrast in (("a", 1.0), ("b", 2.0)):
+            sources.append(make_particle_set(tmp_path / f"{letter}{number}", contrast=contrast))
+        for i in order:
+            (project / jobs[i]).mkdir(parents=True)
+            enter_particles([*sources, sources[0]][i], project, jobs[i], planned_jobs=jobs)
+        tables = [read_particle_table(project / job / "particles.star") for job in jobs]
+        names.append([table.particles["rlnImageName"].tolist() for table in tables])
+        first, other, again = (mrcfile.read(project / names[-1][i][0].partition("@")[2]) for i in range(3))
+        assert not np.array_equal(first, other)
+        assert np.array_equal(first, again)
+    assert names[0] == names[1]
+    assert names[0][0][0].endswith("@m0.mrcs")

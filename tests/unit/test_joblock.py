@@ -2,6 +2,8 @@ import json
 import os
 import socket
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -51,16 +53,57 @@ def test_number_of_a_dead_process_given_to_another_is_seen(tmp_path):
     assert joblock.is_held(tmp_path)
 
 
-def test_other_machine_lives_by_its_heartbeat(tmp_path):
+def test_other_machine_lives_by_its_heartbeat(tmp_path, monkeypatch):
+    monkeypatch.setattr(joblock, "_LOOK_S", 0.01)
     lock = write_lock(tmp_path, host="elsewhere", pid=1)
+    beat = threading.Timer(0.2, lambda: os.utime(lock))
+    beat.start()
     with pytest.raises(JobError, match="elsewhere"):
         joblock.JobLock(tmp_path).acquire()
+    beat.join()
     long_ago = lock.stat().st_mtime - joblock.SILENCE_S - 5
     os.utime(lock, (long_ago, long_ago))
     taken = joblock.JobLock(tmp_path)
     taken.acquire()
     taken.release()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_job_started_again_waits_until_its_dead_predecessor_has_been_silent(tmp_path, monkeypatch):
+    """Of another machine nobody can tell at once whether a process died; the queue starts the next one at once."""
+    monkeypatch.setattr(joblock, "SILENCE_S", 0.5)
+    monkeypatch.setattr(joblock, "_LOOK_S", 0.01)
+    write_lock(tmp_path, host="elsewhere", pid=1, queue_job="12")
+    began = time.monotonic()
+    lock = joblock.JobLock(tmp_path)
+    lock.acquire()
+    assert 0.3 < time.monotonic() - began < 30
+    lock.release()
+
+
+def test_a_job_the_queue_put_back_is_its_own_predecessor(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    lock = write_lock(tmp_path, host="elsewhere", pid=1, queue_job="12", restarts=0)
+    assert joblock.is_held(tmp_path)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not joblock.is_held(tmp_path)
+    joblock.JobLock(tmp_path).acquire()  # without waiting
+    held = json.loads(lock.read_text())
+    assert (held["queue_job"], held["restarts"]) == ("12", 1)
+
+
+def test_a_process_that_ended_and_was_not_asked_how_holds_nothing(tmp_path):
+    process = subprocess.Popen(["sleep", "60"])
+    write_lock(tmp_path, host=socket.gethostname(), pid=process.pid, birth=joblock._birth(process.pid))
+    assert joblock.is_held(tmp_path)
+    process.kill()
+    for _ in range(200):
+        if not joblock.is_held(tmp_path):
+            break
+        time.sleep(0.02)
+    assert joblock.is_process_alive(process.pid)  # as far as its number tells
+    assert not joblock.is_held(tmp_path)
+    process.wait()
 
 
 def test_heartbeat_beats_and_sees_a_takeover(tmp_path, monkeypatch):

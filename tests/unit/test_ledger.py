@@ -10,14 +10,15 @@ def test_class_ledger_has_the_agreed_columns_and_reads_back(tmp_path):
     features = pd.DataFrame({"resolution_ang": [8.5, 1 / 3], "share": [0.75, 0.25], "n_particles": [30, 10]})
     path = tmp_path / "report/round_01/classes.tsv"
     write_class_ledger(
-        path, ["000001@a.mrcs", "000002@a.mrcs"], np.array([0.9, 0.123456]), 0.35, np.array([True, False]),
-        ["score 0.900 >= rank_threshold 0.35", "low"], features,
+        path, ["000001@a.mrcs", "000002@a.mrcs"], np.array([0.95, 0.5]), np.array([0.9, 0.123456]), 0.35,
+        np.array([True, False]), ["score 0.900 >= rank_threshold 0.35", "low"], features,
     )  # fmt: skip
     lines = path.read_text().splitlines()
     assert lines[0].split("\t") == [
-        "class", "image", "score", "threshold", "kept", "rule", "decided_by", "n_particles", "share", "resolution_ang",
+        "class", "image", "good_share", "score", "threshold", "kept", "rule", "decided_by", "n_particles", "share",
+        "resolution_ang",
     ]  # fmt: skip
-    assert lines[2] == "2\t000002@a.mrcs\t0.123456\t0.35\tno\tlow\tautomatic\t10\t0.25\t0.333333"
+    assert lines[2] == "2\t000002@a.mrcs\t0.500000\t0.123456\t0.35\tno\tlow\tautomatic\t10\t0.25\t0.333333"
     table = read_ledger(path)
     assert table["kept"].tolist() == [True, False]
     assert table["n_particles"].tolist() == [30, 10]

@@ -94,14 +94,16 @@ def spot(x, y):
 
 
 def test_classes_are_centred_on_what_is_white():
-    moved = centred(np.stack([spot(2.0, -1.0), spot(-1.3, 2.4)]), 5.0)
+    moved, shifts_px = centred(np.stack([spot(2.0, -1.0), spot(-1.3, 2.4)]), 5.0)
+    np.testing.assert_allclose(shifts_px, [[-2, 1], [1.3, -2.4]], atol=0.15)
     for image in moved:
         np.testing.assert_allclose(positive_centre_of_mass(image), 0, atol=0.15)
     np.testing.assert_allclose(moved[0][4:-4, 4:-4], spot(0, 0)[4:-4, 4:-4], atol=0.01)
 
 
 def test_centring_goes_no_further_than_its_limit():
-    moved = centred(spot(4.0, 0.0)[None], 1.0)[0]
+    (moved,), shifts_px = centred(spot(4.0, 0.0)[None], 1.0)
+    np.testing.assert_allclose(shifts_px, [[-1, 0]], atol=1e-9)
     np.testing.assert_allclose(positive_centre_of_mass(moved), [3, 0], atol=0.15)
 
 

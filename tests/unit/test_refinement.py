@@ -47,6 +47,17 @@ def same(ours, theirs, path="iteration"):
         assert ours == theirs, path
 
 
+def test_how_averages_were_moved_after_averaging_is_kept(project):
+    iteration, table = relion(2)
+    assert iteration.model.centring_ang is None  # RELION does not tell
+    moved = np.arange(10.0).reshape(5, 2) - 4.25
+    write(dataclasses.replace(iteration, model=dataclasses.replace(iteration.model, centring_ang=moved)), table)
+    back = read_iteration("Class2D/job011/run_it002_optimiser.star")
+    np.testing.assert_allclose(back.model.centring_ang, moved)
+    classes = read_class_table("Class2D/job011/run_it002_model.star")
+    assert classes["winnowCentringYAngst"].astype(float).tolist() == moved[:, 1].tolist()
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 def test_what_relion_wrote_comes_back_the_same(project, number):
     iteration, table = relion(number)

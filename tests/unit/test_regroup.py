@@ -2,9 +2,11 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from winnow2d.errors import ConfigError, StarError
-from winnow2d.selection.regroup import number_groups, regroup, warn_of_small_groups
+from winnow2d.selection.regroup import number_groups, regroup, regroup_by_size, warn_of_small_groups
 
 
 def particles_of(counts):
@@ -63,3 +65,49 @@ def test_small_groups_are_reported_smallest_first(caplog):
 def test_no_warning_for_groups_of_twenty(caplog):
     assert warn_of_small_groups(["a"] * 20 + ["b"] * 40) == []
     assert not caplog.records
+
+
+def sizes_of(names):
+    return dict(zip(*np.unique(names, return_counts=True), strict=True))
+
+
+def test_groups_of_like_intensity_are_joined_until_there_are_enough():
+    # in order of scale: 2 (8 particles), 0 (5), 3 (12), 1 (3); at least 12: 2 + 0 | 3 and the 3 that are left over
+    groups = particles_of([5, 3, 8, 12])
+    names = np.array(regroup_by_size(np.array([0.9, 1.3, 0.7, 1.1]), groups, np.zeros(28, dtype=int), 12))
+    assert set(names[(groups == 2) | (groups == 0)]) == {"group_1"}
+    assert set(names[(groups == 3) | (groups == 1)]) == {"group_2"}
+
+
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=30).filter(any),
+    min_size=st.integers(1, 80),
+    seed=st.integers(0, 99),
+)
+def test_every_group_has_enough_or_is_all_of_its_optics_group(counts, min_size, seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(particles_of(counts))
+    optics, scales = rng.integers(0, 3, len(groups)), rng.uniform(0.5, 2, len(counts))
+    names = np.array(regroup_by_size(scales, groups, optics, min_size))
+    for number in np.unique(optics):
+        own = optics == number
+        assert set(names[own]).isdisjoint(names[~own])
+        assert min(sizes_of(names[own]).values()) >= min(min_size, own.sum())
+        ranges = sorted((scales[groups[own & (names == name)]].max(), name) for name in set(names[own]))
+        assert [name for _, name in ranges] == sorted(set(names[own]))  # of like intensity, ascending
+        assert max(sizes_of(names[own]).values()) < 2 * min_size + max(counts)
+    numbers = number_groups(names)
+    assert len(set(zip(names, numbers, strict=True))) == len(set(names)) == numbers.max()
+
+
+def test_an_optics_group_of_too_few_is_one_group_and_reported(caplog):
+    groups, optics = particles_of([6, 7, 40]), np.repeat([1, 0], [13, 40])
+    with caplog.at_level(logging.WARNING):
+        names = regroup_by_size(np.array([1.0, 0.5, 0.8]), groups, optics, 20)
+    assert sizes_of(names) == {"group_1": 40, "group_2": 13}
+    assert "Optics group 2 has 13 particles, fewer than min_group_size 20: they are one group" in caplog.text
+
+
+def test_joining_needs_the_scale_of_every_group():
+    with pytest.raises(StarError, match="1 to 3, but the model has the groups 1 to 2"):
+        regroup_by_size(np.ones(2), particles_of([10, 10, 10]), np.zeros(30, dtype=int), 10)

@@ -11,9 +11,9 @@ from winnow2d.errors import StarError
 from winnow2d.formats.given_job import given_job
 from winnow2d.formats.iteration_names import iterations_up_to
 from winnow2d.formats.refinement import files_of_iteration, read_class_table, read_iteration
-from winnow2d.options import SelectOptions
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.features import class_features
+from winnow2d.selection.rules import Rules
 from winnow2d.selection.scores import score_classes
 
 LAST = "Class2D/job002/run_it004_optimiser.star"
@@ -87,7 +87,7 @@ def test_iterations_are_those_that_led_to_the_last(tmp_path):
 def scored(iteration):
     features = class_features(iteration, 190.0)
     assert np.isfinite(features.to_numpy(dtype=float)).all()
-    return choose_classes(features, score_classes(features).score, SelectOptions(select_nr_classes=1))
+    return choose_classes(features["n_particles"].to_numpy(), score_classes(features), Rules(select_nr_classes=1))
 
 
 def test_a_class_without_data_has_holes_and_is_never_kept(project):

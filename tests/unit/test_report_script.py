@@ -1,3 +1,4 @@
+import hashlib
 import os
 import re
 import shutil
@@ -10,10 +11,12 @@ import pytest
 
 import report
 from relion_layouts import continue_as_ct
+from winnow2d.errors import JobError
 from winnow2d.formats import mrc
-from winnow2d.formats.ledger import write_class_ledger, write_particle_ledger
+from winnow2d.formats.ledger import read_ledger, write_class_ledger, write_particle_ledger
 from winnow2d.formats.refinement import read_iteration
 from winnow2d.formats.star import read_star, write_star
+from winnow2d.report.tables import Entry, Override
 
 K = 5
 
@@ -35,7 +38,7 @@ def finished(project, repository):
     count = np.bincount(index, minlength=K)
     features = pd.DataFrame({"n_particles": count, "share": count / count.sum(), "resolution_ang": 56.64})
     scores = np.linspace(0.9, 0.1, K)
-    write_class_ledger("report/round_01/classes.tsv", ["1@x"] * K, scores, 0.35, kept, rules, features)
+    write_class_ledger("report/round_01/classes.tsv", ["1@x"] * K, scores, scores, 0.35, kept, rules, features)
     names = particles["rlnImageName"].tolist()
     write_particle_ledger("report/round_01/particles.tsv", names, index, np.ones(len(index)), kept, rules)
     return SimpleNamespace(
@@ -163,3 +166,83 @@ def test_a_job_that_an_old_relion_continued(finished, project):
     assert record.history["iteration"].tolist() == [1, 2, 3, 4]
     assert record.previous_number == 3
     assert record.iteration.number == 4
+
+
+def waiting(finished):
+    """Return the inputs of a run whose second round waits for a choice."""
+    (Path("report/round_02")).mkdir()
+    shutil.copy("report/round_01/classes.tsv", "report/round_02/proposal.tsv")
+    for name in ("data", "model", "optimiser", "classes"):
+        setattr(finished, name, getattr(finished, name) * 2)
+    finished.class_ledgers = [*finished.class_ledgers, "report/round_02/proposal.tsv"]
+    return finished
+
+
+def test_a_round_that_waits_has_no_kept_particles(finished, project):
+    first, second = report.read_rounds(waiting(finished))
+    assert (first.is_pending, second.is_pending) == (False, True)
+    assert second.n_in == 400
+    assert second.made_for == hashlib.sha256(Path(finished.classes[1]).read_bytes()).hexdigest()
+    report.write_page(finished, project / "report/index.html")
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    n_kept = int(finished.kept_mask.sum())
+    assert f"<b>{n_kept}</b> of <b>400</b> particles kept" in html
+    assert "after 1 round." in html
+    assert "not yet: round 2 waits for a choice (so far Select/job012/particles.star)" in html
+    assert second.made_for in html
+
+
+def test_the_first_round_may_wait(finished, project):
+    shutil.move("report/round_01/classes.tsv", "report/round_01/proposal.tsv")
+    finished.class_ledgers = "report/round_01/proposal.tsv"
+    finished.kept = finished.particle_ledgers = []
+    (record,) = report.read_rounds(finished)
+    assert record.is_pending
+    report.write_page(finished, project / "report/index.html")
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    assert "Round 1 waits for your choice." in html
+    assert "No round has been run." not in html
+
+
+def test_one_part_of_a_first_round_may_wait_before_another_is_decided(finished, project):
+    finished = waiting(finished)
+    shutil.move("report/round_02", "report/round_11")
+    shutil.move("report/round_11", "report/round_01b")
+    shutil.move("report/round_01", "report/round_11")
+    shutil.move("report/round_01b", "report/round_01")
+    finished.class_ledgers = ["report/round_01/proposal.tsv", "report/round_11/classes.tsv"]
+    finished.particle_ledgers = ["report/round_11/particles.tsv"]
+    first, second = report.read_rounds(finished)
+    assert [first.label, second.label] == ["Round 1, part 1", "Round 1, part 2"]
+    assert [first.is_pending, second.is_pending] == [True, False]
+    assert second.selected == finished.kept
+    report.write_page(finished, project / "report/index.html")
+    html = (project / "report/index.html").read_text(encoding="utf-8")
+    assert "Round 1, part 1 waits for your choice." in html
+    assert "overrides/round_01.yaml" in html
+    assert "overrides/round_11.yaml" in html
+
+
+def test_files_that_only_some_rounds_have(finished):
+    Path("report/round_01/warnings.tsv").write_text('kind\tsentence\tclasses\nNA\t"mask clips\t3\n')
+    Path("report/round_01/views.tsv").write_text("view\tn_in\nA\t12\n")
+    Path("overrides").mkdir()
+    Path("overrides/round_01.yaml").write_text("by: Jane\nwhy: ice\nkeep: [{class: 3, why: side}]\ndrop: [2]\n")
+    ledger = read_ledger(finished.particle_ledgers)
+    rejected = ledger["image_name"][~ledger["kept"]].tolist()[:7]
+    lines = [f"{name}\t{'yes' if row < 2 else 'no'}\treturned: yes" for row, name in enumerate(rejected)]
+    Path("report/round_01/second_chance.tsv").write_text("\n".join(["image_name\tkept\treason", *lines, ""]))
+    finished.warnings, finished.views = "report/round_01/warnings.tsv", ["report/round_01/views.tsv"]
+    finished.overrides, finished.second_chances = ["overrides/round_01.yaml"], "report/round_01/second_chance.tsv"
+    (record,) = report.read_rounds(finished)
+    assert record.warnings.to_dict("records") == [{"kind": "NA", "sentence": '"mask clips', "classes": "3"}]
+    assert record.views["n_in"].tolist() == [12]
+    assert (record.n_returned, record.n_rejected) == (2, 7)
+    assert record.particle_ledger["kept"].sum() == ledger["kept"].sum() + 2
+    assert record.override == Override("Jane", "ice", {3: Entry(True, "Jane", "side"), 2: Entry(False, "Jane", "ice")})
+
+
+def test_a_file_of_no_round_is_refused(finished):
+    finished.warnings = "report/warnings.tsv"
+    with pytest.raises(JobError, match="no round_NN is in its path"):
+        report.read_rounds(finished)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from report_records import make_round, make_truth
+from report_records import make_pending, make_round, make_truth
 from winnow2d.errors import JobError
 from winnow2d.report import tables
 
@@ -91,3 +91,22 @@ def test_features_are_the_columns_without_a_place_of_their_own():
 def test_no_round_gives_an_empty_flow():
     assert isinstance(tables.flow_table([], 10), pd.DataFrame)
     assert len(tables.flow_table([], 10)) == 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "labels"),
+    [
+        ([], []),
+        ([1, 2], ["Round 1", "Round 2"]),
+        ([1, 11, 21, 2], ["Round 1, part 1", "Round 1, part 2", "Round 1, part 3", "Round 2"]),
+        (list(range(1, 12)), [f"Round {number}" for number in range(1, 12)]),
+    ],
+)
+def test_parts_of_the_first_round_are_called_so(numbers, labels):
+    assert tables.round_labels(numbers) == labels
+
+
+def test_a_round_that_waits_has_no_row_in_the_flow():
+    rounds = [make_round(1, 60), make_pending(2, 30)]
+    assert tables.flow_table(rounds, 60)["label"].tolist() == ["Round 1"]
+    assert tables.disagreements(rounds) == []

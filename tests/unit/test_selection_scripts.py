@@ -12,7 +12,10 @@ import pytest
 from winnow2d.formats.jobs import PROGRAM, PROVENANCE, JobFile, write_job_star
 from winnow2d.formats.ledger import read_ledger
 from winnow2d.formats.particles import ParticleTable, read_particle_table, write_particle_table
-from winnow2d.formats.star import read_star
+from winnow2d.formats.poses import read_poses
+from winnow2d.formats.refinement import read_iteration
+from winnow2d.formats.star import read_star, write_star
+from winnow2d.numerics.masks import positive_centre_of_mass
 from winnow2d.options import OwnOptions, SelectOptions
 
 STEM = "Class2D/job002/run_it004_"
@@ -24,9 +27,9 @@ def run(project, repository):
     """Return a function that runs a script of ours in the project as its job.star says."""
     shutil.copytree(repository / "tests/golden/relion5/Class2D", project / "Class2D", dirs_exist_ok=True)
 
-    def run_script(script, directory, label, options, inputs, outputs, params=None):
+    def run_script(script, directory, label, options, inputs, outputs, params=None, own=None):
         job = JobFile(
-            label=label, type_number=7, options=options, own=OwnOptions(), inputs=inputs, outputs=outputs,
+            label=label, type_number=7, options=options, own=own or OwnOptions(), inputs=inputs, outputs=outputs,
             params=params or {},
         )  # fmt: skip
         (project / directory).mkdir(parents=True, exist_ok=True)
@@ -42,14 +45,14 @@ def run(project, repository):
 
 @pytest.fixture
 def select(run):
-    def run_select(**options):
+    def run_select(own=None, **options):
         names = ("particles", "class_averages", "backup_selection")
         outputs = {name: f"Select/job012/{name}.star" for name in names}
         outputs["class_ledger"] = "report/round_01/classes.tsv"
         outputs["particle_ledger"] = "report/round_01/particles.tsv"
         return run(
             "select_classes.py", "Select/job012", "relion.select.class2dauto", SelectOptions(**options),
-            CLASSIFIED, outputs, {"particle_diameter": 190.0},
+            CLASSIFIED, outputs, {"particle_diameter": 190.0}, OwnOptions(**(own or {})),
         )  # fmt: skip
 
     return run_select
@@ -109,8 +112,18 @@ def test_a_class_that_the_model_has_not_is_told_by_its_row(project, select):
     assert told in (project / "Select/job012/run.err").read_text()
 
 
-def test_nothing_kept_is_an_error_that_leaves_the_ledger(project, select):
+def test_where_nothing_would_be_kept_the_guard_keeps_the_best_and_says_so(project, select):
     done = select(rank_threshold=1.0)
+    assert done.returncode == 0, done.stderr
+    ledger = read_ledger(project / "report/round_01/classes.tsv")
+    assert ledger["kept"].any()
+    assert ledger["rule"][ledger["kept"]].str.startswith("added by the guard (own.least_kept 0.1) (score ").all()
+    said = (project / "Select/job012/run.out").read_text()
+    assert "WARNING: Only 0 of 400 particles (0.0%) are kept by rank_threshold 1, fewer than own.least_kept" in said
+
+
+def test_nothing_kept_without_the_guard_is_an_error_that_leaves_the_ledger(project, select):
+    done = select(rank_threshold=1.0, own={"guard": "warn"})
     assert done.returncode == 1
     assert "no class reaches rank_threshold 1: the best score is" in (project / "Select/job012/run.err").read_text()
     assert not (project / "Select/job012/particles.star").exists()
@@ -121,7 +134,7 @@ def test_nothing_of_an_earlier_selection_outlives_a_changed_one(project, select)
     assert select().returncode == 0
     left = {path.name for path in (project / "Select/job012").glob("*.*")}
     assert {"particles.star", "rank_model.star", "rank_data.star", "rank_optimiser.star"} <= left
-    assert select(rank_threshold=1.0).returncode == 1
+    assert select(rank_threshold=1.0, own={"guard": "warn"}).returncode == 1
     files = {path.name for path in (project / "Select/job012").glob("*.*")}
     made = {"particles", "class_averages", "backup_selection", "rank_model", "rank_data", "rank_optimiser"}
     assert not files & {f"{name}.star" for name in made}
@@ -153,6 +166,66 @@ def test_regrouping_of_kept_particles(project, run):
     assert particles["rlnGroupNumber"].iloc[0] == "1"
     before = read_particle_table(project / CLASSIFIED["data"]).particles
     assert particles["rlnImageName"].tolist() == before["rlnImageName"].tolist()
+
+
+def test_regrouping_by_size(project, run):
+    inputs = CLASSIFIED | {"particles": CLASSIFIED["data"]}
+    done = run(
+        "regroup.py", "Select/job013", "relion.select.interactive",
+        SelectOptions(do_class_ranker=False, do_regroup=True), inputs,
+        {"particles": "Select/job013/particles.star"}, own=OwnOptions(min_group_size=90),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    particles = read_particle_table(project / "Select/job013/particles.star").particles
+    assert len(particles) == 400
+    sizes = particles.groupby("rlnGroupName").size()
+    assert 3 <= len(sizes) <= 4
+    assert sizes.min() >= 90
+    assert particles.groupby("rlnGroupNumber")["rlnGroupName"].nunique().tolist() == [1] * len(sizes)
+
+
+def test_particles_are_moved_with_their_averages(project, select):
+    everything = read_particle_table(project / CLASSIFIED["data"]).particles
+    iteration = read_iteration(project / CLASSIFIED["optimiser"])
+    assert select(do_recenter=True).returncode == 0
+    moved = read_particle_table(project / "Select/job012/particles.star").particles
+    kept = everything[read_ledger(project / "report/round_01/particles.tsv")["kept"].to_numpy()].reset_index(drop=True)
+    others = [name for name in everything if name not in ("rlnOriginXAngst", "rlnOriginYAngst")]
+    assert moved[others].equals(kept[others])
+    psi = np.deg2rad(kept["rlnAnglePsi"].astype(float))
+    cosine, sine = np.cos(psi), np.sin(psi)
+    centres = [positive_centre_of_mass(average) for average in iteration.model.references]
+    away = np.array(centres)[kept["rlnClassNumber"].astype(int) - 1] * iteration.model.pixel_size_ang
+    assert np.abs(away).max() > 0.5
+    before, after = ({axis: t[f"rlnOrigin{axis}Angst"].astype(float) for axis in "XY"} for t in (kept, moved))
+    np.testing.assert_allclose(after["X"] - before["X"], -cosine * away[:, 0] - sine * away[:, 1], atol=1e-5)
+    np.testing.assert_allclose(after["Y"] - before["Y"], sine * away[:, 0] - cosine * away[:, 1], atol=1e-5)
+    # the scores of all classes are shown with the particles as they were classified
+    assert read_particle_table(project / "Select/job012/rank_data.star").particles.equals(everything)
+
+    assert select({"recentre_particles": False}, do_recenter=True).returncode == 0
+    assert read_particle_table(project / "Select/job012/particles.star").particles.equals(kept)
+    assert (project / "Select/job012/class_averages.mrcs").is_file()  # RELION moves these only
+
+
+def test_averages_that_moved_after_averaging_are_followed_or_told(project, select):
+    model, optimiser = (project / CLASSIFIED[name] for name in ("model", "optimiser"))
+    optimiser.write_text(
+        optimiser.read_text().replace("_rlnDoCenterClasses", "_rlnWas").rstrip() + "\n_rlnDoCenterClasses 1\n\n"
+    )
+    assert select(do_recenter=True).returncode == 0
+    log = project / "Select/job012/run.out"
+    assert "does not say how far" in log.read_text()
+    before = read_poses(read_particle_table(project / "Select/job012/particles.star"), "")[1]
+
+    blocks = read_star(model)
+    classes = blocks["model_classes"]
+    blocks["model_classes"] = classes.assign(winnowCentringXAngst="3.0", winnowCentringYAngst="-4.0")
+    write_star(model, blocks)
+    assert select(do_recenter=True).returncode == 0
+    assert log.read_text().count("does not say how far") == 1  # of the run before
+    after = read_poses(read_particle_table(project / "Select/job012/particles.star"), "")[1]
+    np.testing.assert_allclose(np.hypot(*(after - before).T), 5, atol=1e-5)
 
 
 def test_an_average_of_nan_is_never_good(project, select):

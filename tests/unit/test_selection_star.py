@@ -3,11 +3,12 @@ import pandas as pd
 import pytest
 
 from winnow2d.errors import StarError
+from winnow2d.formats.ledger import particle_decisions
 from winnow2d.formats.particles import ParticleTable
 from winnow2d.formats.selection_star import (
+    class_indices,
     classified_particles,
     group_and_optics,
-    kept_particles,
     read_group_scales,
     with_groups,
     write_backup_selection,
@@ -50,19 +51,22 @@ def table():
 
 
 def test_kept_rows_keep_order_and_every_cell(table, tmp_path):
-    write_kept_particles(tmp_path / "particles.star", table, np.array([False, True, True]))
+    is_kept, _ = particle_decisions(class_indices(table, 3), np.array([False, True, True]), [""] * 3)
+    write_kept_particles(tmp_path / "particles.star", table, is_kept)
     blocks = read_star(tmp_path / "particles.star")
     pd.testing.assert_frame_equal(blocks["particles"], PARTICLES.iloc[[0, 3]].reset_index(drop=True), check_dtype=False)
     pd.testing.assert_frame_equal(blocks["optics"], OPTICS, check_dtype=False)
 
 
 def test_particles_without_a_class_are_never_kept(table):
-    assert "007@s.mrcs" not in list(kept_particles(table, np.ones(3, dtype=bool)).particles["rlnImageName"])
+    is_kept, reason = particle_decisions(class_indices(table, 3), np.ones(3, dtype=bool), [""] * 3)
+    row = list(table.particles["rlnImageName"]).index("007@s.mrcs")
+    assert (is_kept[row], reason[row]) == (False, "never classified")
 
 
 def test_a_class_beyond_the_model_is_an_error(table):
     with pytest.raises(StarError, match="row 1: rlnClassNumber 2, but the model has 1 classes"):
-        kept_particles(table, np.ones(1, dtype=bool))
+        class_indices(table, 1)
 
 
 def test_classified_particles_are_0_based(table):

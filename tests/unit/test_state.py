@@ -227,7 +227,7 @@ def archive(path):
         longer,
         torn,
         archive,
-        pytest.param(lambda path: path.write_bytes(path.read_bytes().replace(b"state 1", b"state 2")), id="layout"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes().replace(b"state 2", b"state 1")), id="layout"),
         pytest.param(lambda path: path.write_bytes(path.read_bytes().replace(b'"mark"', b'"kram"', 1)), id="text"),
         pytest.param(lambda path: path.write_bytes(b""), id="empty"),
         pytest.param(lambda path: path.write_bytes(b"no state"), id="words"),

@@ -285,9 +285,10 @@ def test_centring_moves_the_moments_of_both_halves(rng, copies_half):
     images = np.stack([off_centre((3, -1)), off_centre((0.5, 0))])
     first, before = drawn_moments(rng, 2)[0], images.copy()
     unmoved = first.copy()
-    _centre(images, first, replace(STEP, copies_half=copies_half))
+    moves_px = _centre(images, first, replace(STEP, copies_half=copies_half))
     shift = -positive_centre_of_mass(before[0])
     assert shift == pytest.approx([-3, 1], abs=0.01)
+    np.testing.assert_array_equal(moves_px, [shift, [0, 0]])
     np.testing.assert_array_equal(images[0], moved(before[0], shift))
     assert np.abs(positive_centre_of_mass(images[0])).max() < 0.01
     expected = vdam.shifted_moments(unmoved[:, 0], shift, BOX)
@@ -304,7 +305,7 @@ def test_centring_moves_the_moments_of_both_halves(rng, copies_half):
 def test_when_nothing_is_centred(rng, changes):
     images, first = off_centre((3, -1))[None], drawn_moments(rng, 1)[0]
     before = images.copy(), first.copy()
-    _centre(images, first, replace(STEP, **changes))
+    assert not _centre(images, first, replace(STEP, **changes)).any()
     np.testing.assert_array_equal(images, before[0])
     np.testing.assert_array_equal(first, before[1])
 

@@ -45,7 +45,9 @@ def continued(iteration: Iteration, options: Class2DOptions, name: str) -> Itera
     if model.resolution_shell == 0:  # RELION writes an infinite resolution at iteration 0
         model = replace(model, resolution_shell=first_resolution_shell(model.box_px))
     sampling = _sampling(iteration.sampling, first_sampling(options, model.pixel_size_ang))
-    going_on = replace(iteration, total=total, model=model, sampling=sampling)
+    # What the iteration's own file says of top classes is none of its inputs: each run finds its own.
+    particles = replace(iteration.particles, top_classes=None, top_posteriors=None)
+    going_on = replace(iteration, total=total, model=model, particles=particles, sampling=sampling)
     if options.do_em:
         return replace(going_on, batch_size=-1, step_size=0.0, batch_limits=None, moments=None)
     return replace(

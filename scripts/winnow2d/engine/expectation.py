@@ -33,8 +33,7 @@ class Comparison:
     Attributes
     ----------
     coarse_phases : (re, im), each (t, p_coarse); fine_phases : (re, im), each (4 t, p)
-    shell : (p,) int64; scale_mask : (k, p) real; n_scale_px : (k,) int64
-    sigma2_noise : (g, s) float64
+    shell : (p,) int64; scale_mask : (k, p) real; n_scale_px : (k,) int64; sigma2_noise : (g, s) float64
     prior_px : (k, 2)
         Centre of the offset prior in the unit in which the offset variance is taken.
     """
@@ -77,17 +76,14 @@ class ChunkSums:
     ----------
     class_index, psi_deg, offset_px, max_probability, n_significant : (n,) arrays, offset (n, 2)
     log_likelihood : (n,); residual_norm : (n,), norm correction relative to the old one
-    is_weighed : (n,) bool
-        False for a particle without a finite weight: it keeps its pose and is in no sum.
-    retained : (n,)
-        Sum of the posteriors that are in the sums.
-    noise : (n, s), scale_sums : (n, 2)
+    is_weighed : (n,) bool; False for a particle without a finite weight: it keeps its pose and is in no sum.
+    top_classes, top_posteriors : (n, 4), see `records.Particles`
+    retained : (n,), sum of the posteriors that are in the sums; noise : (n, s); scale_sums : (n, 2)
     moments : (m, 4); class_of : (m,), the class of each; ordered by particle
-        Weight, weighted offset x, y and squared distance to the prior centre (px), class by class and angle by angle.
+        Weight, weighted offset x, y, squared distance to the prior centre (px), class by class and angle by angle.
     groups : particle, class, row, turn of every (class, angle) with posterior; start, shift, weight
     data_re, data_im, power : (n, p)
-        scale * CTF * unmasked image / sigma2 and scale**2 * CTF**2 / sigma2; the first without CTF for
-        CTF-premultiplied images.
+        scale * CTF * unmasked image / sigma2, without CTF if that is premultiplied; scale**2 * CTF**2 / sigma2.
     """
 
     class_index: np.ndarray
@@ -98,6 +94,8 @@ class ChunkSums:
     log_likelihood: np.ndarray
     residual_norm: np.ndarray
     is_weighed: np.ndarray
+    top_classes: np.ndarray
+    top_posteriors: np.ndarray
     retained: np.ndarray
     noise: np.ndarray
     scale_sums: np.ndarray
@@ -288,6 +286,8 @@ def expect(
         log_likelihood=evidence,
         residual_norm=residual_norm,
         is_weighed=poses[:, 4] > 0,
+        top_classes=poses[:, 5:],
+        top_posteriors=values[:, 3:],
         noise=noise,
         scale_sums=scale_sums,
         moments=moments,

@@ -15,6 +15,7 @@ import numpy as np
 from winnow2d.numerics.arrays import array_module, blocks, complex_dtype, to_host
 from winnow2d.numerics.fourier import shift_phases
 from winnow2d.numerics.grids import HalfPlane
+from winnow2d.numerics.kernels.top_classes import TOP_BITS, ranked_classes
 from winnow2d.numerics.rotation import GridView, RotationTable, rotation_table
 from winnow2d.numerics.shells import shell_sums
 
@@ -148,10 +149,8 @@ def expect_at_fixed_poses(
     weight = xp.asarray(1 / sigma2)[:, there.shell[:n_px]].astype(dtype)
     ctf, factor = ctf[:, :n_px].astype(dtype), xp.asarray(scale, dtype=dtype)[:, None]
     image = (spectra.masked[:, :n_px] * turned).astype(complex_dtype(dtype))
-    posterior, values, residual, scale_sums = _weigh(
-        compared, image, ctf, factor, weight, psi_deg, xp.asarray(log_prior)
-    )
-    values, residual, scale_sums, shares = map(to_host, (values, residual, scale_sums, posterior))
+    posterior, *said = _weigh(compared, image, ctf, factor, weight, psi_deg, xp.asarray(log_prior))
+    shares, values, residual, scale_sums, classes, held = map(to_host, (posterior, *said))
     noise, evidence, residual_norm = own_terms(compared, spectra, sigma2, values, residual)  # type: ignore[arg-type]
     is_weighed = values[:, 0] > 0
     averaged = ctf if data_factor is None else data_factor[:, :n_px].astype(dtype)
@@ -166,6 +165,8 @@ def expect_at_fixed_poses(
         log_likelihood=evidence,
         residual_norm=residual_norm,
         is_weighed=is_weighed,
+        top_classes=classes,
+        top_posteriors=held,
         retained=values[:, 2],
         noise=noise,
         scale_sums=scale_sums,
@@ -193,8 +194,8 @@ def _weigh(
     weight: Array,
     psi_deg: np.ndarray,
     log_prior: Array,
-) -> tuple[Array, Array, Array, Array]:
-    """Return posteriors (n, k), values (n, 3), residuals (n, s) and scale sums (n, 2); particles in small blocks.
+) -> list[Array]:
+    """Return posteriors (n, k), values (n, 3), residuals (n, s), scale sums (n, 2) and top classes with posteriors.
 
     The values are the largest posterior, the log evidence without the image's own power, and the retained sum.
     A residual is what a shell's power of image less model exceeds the retained share of the image's own by.
@@ -206,8 +207,7 @@ def _weigh(
         refs = tuple(value.transpose(1, 0, 2) for value in refs)  # (n, k, p)
         own = (image[part], ctf[part], factor[part], weight[part], log_prior[part])
         found.append(_weigh_block(compared, refs, *own))
-    posterior, values, residual, scale_sums = (xp.concatenate(parts) for parts in zip(*found, strict=True))
-    return posterior, values, residual, scale_sums
+    return [xp.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def _weigh_block(
@@ -218,7 +218,7 @@ def _weigh_block(
     factor: Array,
     weight: Array,
     log_prior: Array,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, ...]:
     """Do what `_weigh` does for particles whose rotated references (n, k, p) are given."""
     xp, n_fine = array_module(image), compared.n_fine_px
     refs_re, refs_im = refs
@@ -229,7 +229,7 @@ def _weigh_block(
     cross = _dot(refs_re[..., :n_fine], data.real[:, :n_fine]) + _dot(refs_im[..., :n_fine], data.imag[:, :n_fine])
     norm = _dot(ref_power[..., :n_fine], ((factor * ctf) ** 2 * compared_weight)[:, :n_fine])
     logs = log_prior + cross.astype(xp.float64) - norm.astype(xp.float64) / 2
-    posterior, values = _posteriors(logs)
+    posterior, values, tops = _posteriors(logs)
     share = posterior.astype(refs_re.dtype)
     model_re, model_im, model_power = (
         (share[:, None, :] @ part)[:, 0].astype(xp.float64) for part in (refs_re, refs_im, ref_power)
@@ -244,7 +244,7 @@ def _weigh_block(
         _dot(ref_power * told, ctf**2),
     )
     scale_sums = xp.stack([(posterior * xp.where(usable, pair, 0.0)).sum(axis=1) for pair in pairs], axis=1)
-    return posterior, values, residual, scale_sums
+    return posterior, values, residual, scale_sums, *tops
 
 
 def _dot(stack: Array, row: Array) -> Array:
@@ -252,8 +252,8 @@ def _dot(stack: Array, row: Array) -> Array:
     return (stack @ row[:, :, None])[:, :, 0]
 
 
-def _posteriors(logs: Array) -> tuple[Array, Array]:
-    """Return what a particle's sums take of each class (n, k), and largest posterior, log evidence, retained sum.
+def _posteriors(logs: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+    """Return what sums take of each class (n, k); largest posterior, log evidence, retained sum; the top classes.
 
     As with search, of the smallest posteriors a thousandth together is left out. A particle without a finite
     weight has zeros throughout.
@@ -272,4 +272,6 @@ def _posteriors(logs: Array) -> tuple[Array, Array]:
     least = xp.where(before <= SIGNIFICANT_FRACTION, ranked, xp.inf).min(axis=1, keepdims=True)
     kept = xp.where((posterior >= least) & (posterior > 0), posterior, 0.0)
     evidence = xp.where(usable, highest + xp.log(xp.where(usable, total, 1.0)), 0.0)
-    return kept, xp.concatenate([posterior.max(axis=1, keepdims=True), evidence, kept.sum(axis=1, keepdims=True)], 1)
+    values = xp.concatenate([posterior.max(axis=1, keepdims=True), evidence, kept.sum(axis=1, keepdims=True)], 1)
+    whole = xp.rint(posterior * 2.0**TOP_BITS).astype(xp.int64)
+    return kept, values, ranked_classes(whole)

@@ -54,6 +54,7 @@ class Stepped:
     references: np.ndarray
     pdf_class: np.ndarray  # (k,), with a relocated class's share copied
     moments: Moments | None  # VDAM only
+    centring_px: np.ndarray  # (k, 2), x then y: how each reference was moved in the end
     sigma2_reference: np.ndarray
     data_vs_prior: np.ndarray
     coverage: np.ndarray
@@ -152,15 +153,16 @@ def take_step(
     over_classes(gather, range(n_classes))
     pdf_class, images = pdf_class.copy(), references.astype(np.float64)
     skipped = _relocate(images, first, second, pdf_class, step)
+    centring_px = np.zeros((n_classes, 2))
 
     def move(k: int) -> None:
         if k != skipped:
             length = vdam.class_step_size(step.size, n_classes, pdf_class[k])
             images[k] = vdam.stepped(images[k], first[:, k], second[k], length, step.tau2_fudge, radius)
-        _centre(images[k : k + 1], first[:, k : k + 1], step)
+        centring_px[k] = _centre(images[k : k + 1], first[:, k : k + 1], step)[0]
 
     over_classes(move, range(n_classes))
-    return Stepped(images, pdf_class, Moments(first, second), *spectra)
+    return Stepped(images, pdf_class, Moments(first, second), centring_px, *spectra)
 
 
 def _relocate(
@@ -186,15 +188,16 @@ def _relocate(
     return drop
 
 
-def _centre(images: np.ndarray, first: np.ndarray, step: Step) -> None:
-    """Move badly centred references and their first moments to the middle, in place."""
+def _centre(images: np.ndarray, first: np.ndarray, step: Step) -> np.ndarray:
+    """Move badly centred references and their first moments to the middle, in place; return the moves (k, 2) in px."""
+    moves_px = np.zeros((len(images), 2))
     if step.centre_limit_px <= 0 or step.phases.is_final(step.number):
-        return
+        return moves_px
     for k, image in enumerate(images):
         centre = positive_centre_of_mass(image)
         if np.hypot(*centre) <= step.least_move_px:
             continue
-        shift = -shortened(centre, step.centre_limit_px)
+        moves_px[k] = shift = -shortened(centre, step.centre_limit_px)
         images[k] = moved(image, shift)
         first[:, k] = vdam.shifted_moments(first[:, k], shift, len(image))
         if step.copies_half:
@@ -202,3 +205,4 @@ def _centre(images: np.ndarray, first: np.ndarray, step: Step) -> None:
         else:
             mean = first[:, k].mean(axis=0)
             first[:, k] += np.complex64(_NEARER) * (mean - first[:, k])
+    return moves_px

@@ -12,6 +12,7 @@ import numpy as np
 from winnow2d.errors import ImageError
 from winnow2d.numerics.kernels.priors import pose_log_prior
 from winnow2d.numerics.kernels.rows import add_rows
+from winnow2d.numerics.kernels.top_classes import N_TOP, NONE
 from winnow2d.records import Iteration, Model, Particles, Sampling
 
 from .changes import measure_changes
@@ -213,6 +214,7 @@ def expectation_over(
     by particle, so that chunks and batches may have any size.
     """
     source = old.particles
+    source = _with_top_classes(source)
     particles = replace(source, **{name: getattr(source, name).copy() for name in _ASSIGNED})
     sums, done, is_weighed = views[0].sums, 0, np.zeros(len(source), bool)
     place = run.geometry_of_optics[source.optics_group[rows]]
@@ -235,8 +237,18 @@ def expectation_over(
 
 _ASSIGNED = (
     "class_index", "psi_deg", "offset_ang", "norm_correction",
-    "max_probability", "n_significant", "log_likelihood",
+    "max_probability", "n_significant", "log_likelihood", "top_classes", "top_posteriors",
 )  # fmt: skip
+
+
+def _with_top_classes(particles: Particles) -> Particles:
+    """Return particles with room for the classes that hold most of their posteriors."""
+    if particles.top_classes is not None:
+        return particles
+    shape = (len(particles), N_TOP)
+    return replace(
+        particles, top_classes=np.full(shape, NONE, np.int32), top_posteriors=np.zeros(shape, np.float32)
+    )  # fmt: skip
 
 
 def _assign(
@@ -253,3 +265,6 @@ def _assign(
     particles.log_likelihood[at] = result.log_likelihood[used]
     particles.max_probability[rows] = np.where(used, result.max_probability, 0.0)
     particles.n_significant[rows] = result.n_significant
+    assert particles.top_classes is not None
+    assert particles.top_posteriors is not None
+    particles.top_classes[rows], particles.top_posteriors[rows] = result.top_classes, result.top_posteriors

@@ -172,9 +172,13 @@ def update_offset_prior(
     return centre, float(np.sqrt(max(variance, MIN_SIGMA2_OFFSET_ANG2)))
 
 
-def centred(references: np.ndarray, limit_px: float) -> np.ndarray:
-    """Return references moved so that their positive pixels have their centre of mass at N / 2, at most `limit_px`."""
-    return np.stack([moved(image, -shortened(positive_centre_of_mass(image), limit_px)) for image in references])
+def centred(references: np.ndarray, limit_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return references moved so that their positive pixels have their centre of mass at N / 2, at most `limit_px`.
+
+    With them comes how each was moved, (k, 2) px: the offsets of this iteration's particles do not know of it.
+    """
+    shifts_px = np.array([-shortened(positive_centre_of_mass(image), limit_px) for image in references])
+    return np.stack([moved(image, shift) for image, shift in zip(references, shifts_px, strict=True)]), shifts_px
 
 
 def shortened(vector: np.ndarray, limit: float) -> np.ndarray:

@@ -42,9 +42,10 @@ def maximise(
         sums, projections, before.references, tau, size_px, run.n_threads, others, _mean_ctf2(run, views)
     )
     references[sums.class_sums[:, 0] == 0] = 0
+    centring_px = np.zeros((len(references), 2))
     if run.class2d.do_center:
-        references = maximisation.centred(references, run.class2d.offset_range)
-    found = Stepped(references, before.pdf_class, None, sigma2_reference, data_vs_prior, coverage)
+        references, centring_px = maximisation.centred(references, run.class2d.offset_range)
+    found = Stepped(references, before.pdf_class, None, centring_px, sigma2_reference, data_vs_prior, coverage)
     model = _model(run, before, sums, projections, size_px, found, tau, 0.0)
     return _with_lost_classes(run, old.number + 1, references, model), old.moments
 
@@ -157,6 +158,7 @@ def _model(
         log_likelihood=sums.log_likelihood_sum,
         average_max_probability=sums.max_probability_sum / total,
         unmasked_references=found.references.astype(np.float32) if run.class2d.do_em else None,
+        centring_ang=found.centring_px * run.pixel_size_ang,
     )
 
 

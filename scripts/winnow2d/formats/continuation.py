@@ -112,7 +112,8 @@ def _laid_on(iteration: Iteration, rows: np.ndarray, table: ParticleTable, path:
     """Return the iteration with particles, intensity groups and optics groups as the table has them."""
     source = iteration.particles
     particles, optics = particles_from_table(table)
-    particles = replace(particles, **{name: getattr(source, name)[rows] for name in ASSIGNED})
+    assigned = ASSIGNED if source.top_classes is None else (*ASSIGNED, "top_classes", "top_posteriors")
+    particles = replace(particles, **{name: getattr(source, name)[rows] for name in assigned})
     at = _optics_rows(iteration.optics, optics, path, where)
     model = replace(
         iteration.model,

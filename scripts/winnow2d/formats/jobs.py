@@ -22,8 +22,9 @@ from winnow2d.errors import ConfigError, JobError, StarError, WinnowError
 from winnow2d.formats.cells import check_widths, number_of
 from winnow2d.formats.form_versions import current_variables, former_variables
 from winnow2d.formats.star import format_float, read_star, write_star
+from winnow2d.join_options import JoinStarOptions
 from winnow2d.option_values import fault_of, option_value
-from winnow2d.options import Class2DOptions, ExtractOptions, JoinStarOptions, OwnOptions, SelectOptions
+from winnow2d.options import Class2DOptions, ExtractOptions, OwnOptions, SelectOptions
 
 OPTIONS_OF_TYPE: dict[str, type] = {
     "Extract": ExtractOptions, "Class2D": Class2DOptions, "Select": SelectOptions, "JoinStar": JoinStarOptions,

@@ -8,21 +8,32 @@ two files need not be the same group; rlnGroupNumber is left out, as it is made 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from winnow2d.errors import StarError
 from winnow2d.formats import labels
-from winnow2d.formats.particles import ParticleTable
+from winnow2d.formats.particles import ParticleTable, read_particle_table
 
 _NOT_SAID_IS_NO = (labels.IS_CTF_PREMULTIPLIED, labels.IS_CTF_CORRECTED)  # RELION 3.1 says so of true ones alone
 
 logger = logging.getLogger(__name__)
 
 
-def joined(tables: Mapping[str, ParticleTable]) -> ParticleTable:
+def read_joined(paths: str | Path | Sequence[str | Path]) -> ParticleTable:
+    """Return the particles of one file or of several."""
+    files = [paths] if isinstance(paths, str | Path) else paths
+    tables = {str(path): read_particle_table(path) for path in files}
+    return joined(tables) if len(tables) > 1 else next(iter(tables.values()))
+
+
+def joined(tables: Mapping[str, ParticleTable], parts_per_file: int = 1) -> ParticleTable:
     """Return the particles of several files, one file after the other.
+
+    Of every `parts_per_file` tables the second and later ones are further parts of one file: groups of one name are
+    one group there.
 
     Parameters
     ----------
@@ -44,7 +55,7 @@ def joined(tables: Mapping[str, ParticleTable]) -> ParticleTable:
     for position, (path, table) in enumerate(tables.items()):
         rows = table.particles[common].copy()
         rows[labels.OPTICS_GROUP] = rows[labels.OPTICS_GROUP].map(numbers[path]).astype(object)
-        if position and labels.GROUP_NAME in common:
+        if position >= parts_per_file and labels.GROUP_NAME in common:
             rows[labels.GROUP_NAME] = "optics" + rows[labels.OPTICS_GROUP] + "_" + rows[labels.GROUP_NAME]
         parts.append(rows)
     particles = pd.concat(parts, ignore_index=True)

@@ -40,6 +40,7 @@ NORM_CORRECTION = "rlnNormCorrection"
 LOG_LIKELIHOOD = "rlnLogLikeliContribution"
 MAX_PROBABILITY = "rlnMaxValueProbDistribution"
 N_SIGNIFICANT = "rlnNrOfSignificantSamples"
+CENTRING = ("winnowCentringXAngst", "winnowCentringYAngst")  # how a class average was moved after it was averaged
 FULL_SIZE_IMAGE_NAME = "winnowFullSizeImageName"  # the image that a smaller one was made from
 SOURCE_IMAGE_NAME = "winnowSourceImageName"  # the name an image came with, where it was given another
 

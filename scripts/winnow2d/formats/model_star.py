@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from winnow2d.errors import StarError
+from winnow2d.formats import labels
 from winnow2d.formats.cells import finite_or, number_of, numbers_of
 from winnow2d.records import Model, Particles
 
@@ -79,6 +80,7 @@ def model_from_blocks(
         accuracy_rotation_deg=numbers_of(classes, "rlnAccuracyRotations", NOT_ESTIMATED, where=where),
         accuracy_offset_ang=_read_offset_accuracies(classes, pixel_size, where),
         orientability=spectra["rlnSpectralOrientabilityContribution"] if has_orientability else None,
+        centring_ang=_read_centring(classes, where),
     )
 
 
@@ -105,6 +107,13 @@ def _read_offset_accuracies(classes: pd.DataFrame, pixel_size_ang: float, where:
     if "rlnAccuracyTranslationsAngst" not in classes.columns:
         return in_px * pixel_size_ang
     return numbers_of(classes, "rlnAccuracyTranslationsAngst", where=where)
+
+
+def _read_centring(classes: pd.DataFrame, where: str) -> np.ndarray | None:
+    """Return how each class average was moved after it was averaged, (k, 2) in A; None where the file does not say."""
+    if not set(labels.CENTRING) <= set(classes.columns):
+        return None
+    return np.stack([numbers_of(classes, label, where=where) for label in labels.CENTRING], axis=1)
 
 
 def _shell(resolution_ang: float, box_ang: float) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from winnow2d.errors import StarError
+from winnow2d.formats import labels
 from winnow2d.formats.model_star import MOMENT_FILES, NOT_ESTIMATED
 from winnow2d.formats.spectra import estimated_resolution_ang, overall_coverage
 from winnow2d.formats.star_writing import Cells, Loop, number_cells
@@ -38,6 +39,8 @@ def model_blocks(iteration: Iteration, classes_file: str) -> dict[str, Any]:
         )
     blocks: dict[str, Any] = {"model_general": _general(model, n_groups, len(iteration.optics))}
     blocks["model_classes"] = _class_table(model, classes_file)
+    if model.centring_ang is not None and model.centring_ang.any():
+        blocks["model_classes"] |= dict(zip(labels.CENTRING, model.centring_ang.T, strict=True))
     if iteration.moments is not None:
         for label, file in MOMENT_FILES.items():
             named = classes_file.replace("_classes.mrcs", file)

@@ -26,6 +26,7 @@ from winnow2d.formats.particles import (
     particles_from_table,
     read_particle_table,
 )
+from winnow2d.formats.posteriors import POSTERIORS_FILE, posterior_parts, posteriors_beside, read_posteriors
 from winnow2d.formats.sampling_star import sampling_blocks, sampling_from_blocks
 from winnow2d.formats.stack_writing import Bytes, stack_parts
 from winnow2d.formats.star import read_star
@@ -35,6 +36,7 @@ from winnow2d.records import Iteration, Model, Moments, Sampling
 
 ITERATION_FILES = (
     "optimiser.star", "sampling.star", "model.star", "data.star", "classes.mrcs", "1moment.mrcs", "2moment.mrcs",
+    POSTERIORS_FILE,
 )  # fmt: skip
 
 
@@ -64,7 +66,7 @@ class IterationWriter:
         stem : str
             Relative to the project, such as Class2D/job011/run.
         iteration : Iteration
-            Iteration 0 has no sampling file, as in RELION.
+            Iteration 0 has no sampling file, as in RELION; the last one also the classes of largest posterior.
 
         Raises
         ------
@@ -93,6 +95,8 @@ class IterationWriter:
             parts[f"{named}_sampling.star"] = star_parts(sampling_blocks(iteration.sampling))
         if model.unmasked_references is not None:
             parts[f"{stem}_unmasked_classes.mrcs"] = stack_parts(model.unmasked_references, pixel_size)
+        if iteration.number == iteration.total and iteration.particles.top_classes is not None:
+            parts[f"{named}_{POSTERIORS_FILE}"] = posterior_parts(iteration.particles)
         optimiser = optimiser_blocks(stem, iteration, self._options, self._own)
         parts[f"{named}_optimiser.star"] = star_parts(optimiser, self._comments)
         return parts
@@ -172,6 +176,9 @@ def read_iteration(optimiser_path: str | os.PathLike) -> Iteration:
     references = ParticleStack(names).read(np.arange(len(names)))
     model = model_from_blocks(blocks, references, particles, len(optics), str(files["model"]))
     has_moments = set(MOMENT_FILES) <= set(classes.columns)
+    tops = read_posteriors(posteriors_beside(path), len(particles), model.n_classes)
+    if tops is not None:
+        particles.top_classes, particles.top_posteriors = tops
     return Iteration(
         number=number,
         total=int(number_of(optimiser, "rlnNumberOfIterations", number, where=str(path))),

@@ -21,8 +21,8 @@ _ACCURACIES = ("rlnAccuracyRotations", "rlnAccuracyTranslationsAngst")
 _AVERAGE_COLUMNS = ("rlnClassDistribution", *_ACCURACIES, "rlnEstimatedResolution")
 _RANK_COLUMNS = (*_AVERAGE_COLUMNS, "rlnOverallFourierCompleteness", "rlnClassPriorOffsetX", "rlnClassPriorOffsetY")
 SELECTION_FILES = (
-    "particles.star", "particles_removed.star", "class_averages.star", "class_averages.mrcs", "backup_selection.star",
-    "rank_optimiser.star", "rank_data.star", "rank_model.star",
+    "particles.star", "particles_removed.star", "rejected.star", "class_averages.star", "class_averages.mrcs",
+    "backup_selection.star", "rank_optimiser.star", "rank_data.star", "rank_model.star",
 )  # fmt: skip
 _UNKNOWN = "999.000000"  # RELION itself writes inf for a class without resolution, and reads it as 0
 
@@ -33,39 +33,21 @@ def remove_selection(folder: str | Path) -> None:
         (Path(folder) / name).unlink(missing_ok=True)
 
 
-def kept_particles(table: ParticleTable, kept_classes: np.ndarray) -> ParticleTable:
-    """Return the particles whose class is kept, in their order, with all columns; optics verbatim.
-
-    Parameters
-    ----------
-    table : ParticleTable
-        Of run_itNNN_data.star.
-    kept_classes : (k,) bool array
-
-    Raises
-    ------
-    StarError
-        If a class number is beyond the number of classes.
-    """
-    return rows_of(table, _is_of_kept_class(table, kept_classes))
-
-
-def _is_of_kept_class(table: ParticleTable, kept_classes: np.ndarray) -> np.ndarray:
-    """Return which particles are of a kept class, (n,) bool."""
-    index = class_indices(table, len(kept_classes))
-    return np.append(np.asarray(kept_classes, dtype=bool), False)[index]  # the last entry answers for no class
-
-
 def class_indices(table: ParticleTable, k: int) -> np.ndarray:
     """Return the class of each particle, (n,) int64, 0-based; -1 where none was ever assigned."""
     if "rlnClassNumber" not in table.particles:
         raise StarError("data_particles has no column rlnClassNumber: it is not the result of a classification.")
     index = numbers_of(table.particles, "rlnClassNumber", where="data_particles").astype(np.int64) - 1
+    check_class_indices(index, k)
+    return index
+
+
+def check_class_indices(index: np.ndarray, k: int) -> None:
+    """Raise StarError if a particle is of a class, 0-based, that the model does not have."""
     if len(index) and (index.max() >= k or index.min() < -1):
         row = int(np.flatnonzero((index >= k) | (index < -1))[0])
         found = index[row] + 1
         raise StarError(f"data_particles row {row + 1}: rlnClassNumber {found}, but the model has {k} classes.")
-    return index
 
 
 def classified_particles(table: ParticleTable, k: int) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -81,24 +63,23 @@ def class_image_names(classes: pd.DataFrame) -> list[str]:
 
 
 def write_kept_particles(
-    path: str | Path, table: ParticleTable, kept_classes: np.ndarray, duplicates: Sequence[int] = ()
+    path: str | Path, table: ParticleTable, is_kept: np.ndarray, removed: Sequence[int] = ()
 ) -> None:
     """Write particles.star of a Select job and, beside it, the duplicates that were taken out of it.
 
     Parameters
     ----------
-    table, kept_classes
-        As in `kept_particles`.
-    duplicates : rows (0-based) of the table
-        Particles of kept classes that are left out. They stand in particles_removed.star, as RELION writes it: an
-        unnamed block without optics. Without any there is no such file, since RELION reads none without rows.
+    table : ParticleTable
+        Of run_itNNN_data.star.
+    is_kept : (n,) bool array
+        Which particles are kept; they keep their order and all columns.
+    removed : rows (0-based) of the table
+        The duplicates. They stand in particles_removed.star, as RELION writes it: an unnamed block without optics.
+        Without any there is no such file, since RELION reads none without rows.
     """
-    is_kept = _is_of_kept_class(table, kept_classes)
-    is_duplicate = np.zeros(len(is_kept), dtype=bool)
-    is_duplicate[list(duplicates)] = True
-    write_particle_table(path, rows_of(table, is_kept & ~is_duplicate))
-    if is_duplicate.any():
-        write_star(Path(path).with_name("particles_removed.star"), {"": table.particles[is_duplicate]})
+    write_particle_table(path, rows_of(table, is_kept))
+    if len(removed):
+        write_star(Path(path).with_name("particles_removed.star"), {"": table.particles.iloc[sorted(removed)]})
 
 
 def rows_of(table: ParticleTable, rows: np.ndarray) -> ParticleTable:
@@ -172,6 +153,17 @@ def _optimiser(path: str | Path) -> pd.DataFrame:
 def mask_diameter_ang(optimiser_path: str | Path) -> float:
     """Return the mask diameter of a classification in Angstrom; 0 if its optimiser file tells of none."""
     return max(float(number_of(_optimiser(optimiser_path), "rlnParticleDiameter", 0.0, where=str(optimiser_path))), 0.0)
+
+
+def centres_classes(optimiser_path: str | Path) -> bool:
+    """Return whether a classification moved its averages to their centre of mass after every iteration."""
+    return number_of(_optimiser(optimiser_path), "rlnDoCenterClasses", 0.0, where=str(optimiser_path)) > 0
+
+
+def highres_limit_ang(optimiser_path: str | Path) -> float:
+    """Return the resolution limit of the E-step of a classification in Angstrom; -1 if it had none."""
+    where = str(optimiser_path)
+    return float(number_of(_optimiser(optimiser_path), "rlnHighresLimitExpectation", -1.0, where=where))
 
 
 def read_group_scales(model_path: str | Path) -> np.ndarray:

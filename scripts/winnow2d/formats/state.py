@@ -22,7 +22,7 @@ from winnow2d.records import Changes, Iteration, Model, Moments, OpticsGroup, Pa
 from .atomic import Behind, flush
 
 STATE_FILE = "winnow_state.bin"
-_HEAD, _PAGE = b"Winnow state 1 %08x %08x\n", 4096
+_HEAD, _PAGE = b"Winnow state 2 %08x %08x\n", 4096
 _PARTS: dict[str, Any] = {"model": Model, "particles": Particles, "sampling": Sampling, "changes": Changes}
 _SCALARS = ("number", "total", "n_left_out", "batch_size", "step_size", "batch_limits")
 

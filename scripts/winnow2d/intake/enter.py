@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from winnow2d.intake.rounds import PlannedRound, misfits
 from winnow2d.intake.stacks import (
     ImageReferences,
     check_found,
-    find_stacks,
+    find_apart,
     make_links,
     plan_links,
     read_own_links,
@@ -59,6 +59,7 @@ def enter_particles(
     do_ctf_correction: bool = True,
     rounds: Sequence[PlannedRound] = (),
     passthrough: str = "",
+    planned_jobs: Iterable[str] = (),
 ) -> Entered:
     """Check the particles of a STAR file and write them as `job_directory`/particles.star.
 
@@ -81,6 +82,8 @@ def enter_particles(
         What the rounds ask of the particles; empty where it is not known.
     passthrough : str
         cryoSPARC's passthrough file; empty for the one beside the .cs file, if there is any.
+    planned_jobs : iterable of str
+        Directories of the project's jobs, also of those still to be run: no link is made below them.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def enter_particles(
     references = split_image_names(table.particles["rlnImageName"])
     own_links = read_own_links(project, job_directory)
     folders = search_folders(source, project, stacks_root)
-    found = find_stacks(references.names, folders, own_links)
+    found = find_apart(references.names, folders, project, job_directory)
     check_found(found, folders, str(source), findings)
     table, left_out = _check_images(table, references, found, str(source), findings)
     check_rounds(table, len(left_out), rounds, findings)
@@ -108,7 +111,9 @@ def enter_particles(
 
     table = numbered_from_one(table)
     present = {name: path for name, path in found.items() if path is not None}
-    names, links = plan_links(present, project, job_directory, own_links)
+    names, links = plan_links(
+        present, project, job_directory, own_links, planned_jobs, is_alone=job_directory == IMPORT_JOB
+    )
     make_links(links, own_links, project, job_directory)
     _write_left_out(project / job_directory / "left_out.tsv", table.particles, left_out)
     particles = rename_stacks(table.particles, references, names)

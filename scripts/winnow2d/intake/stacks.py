@@ -70,6 +70,25 @@ def find_stacks(names: Iterable[str], folders: Sequence[Path], own_links: dict[s
     return found
 
 
+def find_apart(
+    names: Sequence[str], folders: Sequence[Path], project: Path, job_directory: str
+) -> dict[str, Path | None]:
+    """Return what `find_stacks` does, where links of no import count unless there is nothing else.
+
+    Another import may be at work: what it links stands in its record before, so the records are read once more
+    after the search.
+    """
+
+    def all_links() -> dict[str, str]:
+        jobs = [record.parent.relative_to(project).as_posix() for record in sorted(project.glob(f"*/job*/{RECORD}"))]
+        return {place: target for job in jobs for place, target in read_own_links(project, job).items()}
+
+    own, links, found = read_own_links(project, job_directory), None, dict[str, Path | None]()
+    while links != (links := all_links()):
+        found = find_stacks(names, folders, links)
+    return found | find_stacks([name for name, path in found.items() if path is None], folders, own)
+
+
 def check_found(found: dict[str, Path | None], folders: Sequence[Path], source: str, findings: Findings) -> None:
     """Add one error that counts the stacks that were not found and names the first few."""
     missing = [name for name, path in found.items() if path is None]
@@ -82,7 +101,12 @@ def check_found(found: dict[str, Path | None], folders: Sequence[Path], source: 
 
 
 def plan_links(
-    found: dict[str, Path], project: Path, job_directory: str, own_links: dict[str, str]
+    found: dict[str, Path],
+    project: Path,
+    job_directory: str,
+    own_links: dict[str, str],
+    planned: Iterable[str] = (),
+    is_alone: bool = True,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the stack names to use in the project, and the links to make for them.
 
@@ -99,6 +123,11 @@ def plan_links(
         The importing job, relative to the project.
     own_links : dict
         Links an earlier import made; their places are free.
+    planned : iterable of str
+        Directories of jobs that are still to be run; nothing is linked below them.
+    is_alone : bool
+        Whether names may keep their places. Imports beside the first one must not depend on when they come, and
+        take no place outside of their own job; only names that are files of the project itself stay.
 
     Returns
     -------
@@ -111,23 +140,30 @@ def plan_links(
     names: dict[str, str] = {}
     links: dict[str, str] = {}
     free_folders: dict[PurePosixPath, bool] = {}
+    closed = {PurePosixPath(directory) for directory in (job_directory, *planned)}
     for name in sorted(found):
         place = os.path.normpath(name)
         is_ours = place in own_links
         names[name] = name
         if name.endswith(".mrcs"):
-            if os.path.isabs(name) or (not is_ours and (project / name).resolve() == found[name]):
+            if os.path.isabs(name) or (not is_ours and _is_there(project, name, found[name], is_alone)):
                 continue
             folder = PurePosixPath(place).parent
             if folder not in free_folders:
-                free_folders[folder] = _is_free(folder, project, job_directory)
+                free_folders[folder] = _is_free(folder, project, closed)
             is_taken = os.path.lexists(project / place) and not is_ours
-            if ".." not in PurePosixPath(name).parts and free_folders[folder] and not is_taken:
+            if ".." not in PurePosixPath(name).parts and free_folders[folder] and not is_taken and is_alone:
                 links[place] = _target(place, found[name], project)
                 continue
         names[name] = _source_place(name, job_directory, links)
         links[names[name]] = _target(names[name], found[name], project)
     return names, links
+
+
+def _is_there(project: Path, name: str, stack: Path, through_links: bool) -> bool:
+    """Return whether a name leads to a stack from the project, through links or as the file itself."""
+    path = project.resolve() / name
+    return (path.resolve() if through_links else Path(os.path.normpath(path))) == stack
 
 
 def _target(place: str, stack: Path, project: Path) -> str:
@@ -138,9 +174,9 @@ def _target(place: str, stack: Path, project: Path) -> str:
     return str(stack)
 
 
-def _is_free(folder: PurePosixPath, project: Path, job_directory: str) -> bool:
+def _is_free(folder: PurePosixPath, project: Path, closed: set[PurePosixPath]) -> bool:
     """Return whether links may be made in this folder of the project: neither ours nor another job's."""
-    if PurePosixPath(job_directory) in (folder, *folder.parents):
+    if not closed.isdisjoint((folder, *folder.parents)):
         return False
     path = project
     for depth, part in enumerate(folder.parts, start=1):
@@ -178,7 +214,12 @@ def read_own_links(project: Path, job_directory: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 2 and _points_to(project / row[0], row[1])}
 
 
-def make_links(links: dict[str, str], own_links: dict[str, str], project: Path, job_directory: str) -> None:
+def make_links(
+    links: dict[str, str],
+    own_links: dict[str, str],
+    project: Path,
+    job_directory: str,
+) -> None:
     """Make the links, take back those of an earlier import that are not needed any more, and record them.
 
     The record names a link before the link is made, so that an import that dies leaves nothing unaccounted for.

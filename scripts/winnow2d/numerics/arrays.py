@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, wraps
@@ -64,6 +65,13 @@ class Device:
 
     xp: ModuleType
     number: int = 0
+
+    @property
+    def label(self) -> str:
+        """What does the work, for the record: "CPU (x86_64)", or a GPU by its name."""
+        if self.xp is np:
+            return f"CPU ({platform.machine()})"
+        return f"GPU {self.number} ({cupy.cuda.runtime.getDeviceProperties(self.number)['name'].decode()})"
 
     def in_use(self) -> AbstractContextManager[Any]:
         """Return a context in which this thread makes its arrays on this device."""

@@ -1,4 +1,4 @@
-"""Pictures of the page: sheets of class averages as PNG, charts as SVG that takes its colours from the page.
+"""Pictures of the page: sheets of class averages as PNG or JPEG, charts as SVG that takes its colours from the page.
 
 The charts are written by hand: they follow the reader's light or dark theme, are a few kB each, and the same
 data give the same bytes.
@@ -24,7 +24,7 @@ _MAX_MARKS = 800  # above this number of points one path replaces marks that hav
 
 @dataclass(frozen=True)
 class Sheet:
-    """One PNG with all class averages of an iteration, row by row."""
+    """One picture with all class averages of an iteration, row by row."""
 
     uri: str
     columns: int
@@ -60,10 +60,13 @@ def grey_levels(average: np.ndarray, below: float = 2.5, above: float = 4.0) -> 
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 
-def class_sheet(averages: np.ndarray) -> Sheet:
-    """Return the sheet of class averages (k, y, x), each with its own contrast."""
+def class_sheet(averages: np.ndarray, largest_exact: int = 300_000, largest_edge: int = 128) -> Sheet:
+    """Return the sheet of class averages (k, y, x), each with its own contrast, on tiles of `largest_edge` px or less.
+
+    Above `largest_exact` bytes the picture is no longer exact, so that a page with many classes opens at once.
+    """
     n_classes, box = len(averages), averages.shape[-1]
-    edge = tile_edge(n_classes, box)
+    edge = min(tile_edge(n_classes, box), largest_edge)
     columns = max(math.ceil(math.sqrt(n_classes)), 1)
     rows = max(math.ceil(n_classes / columns), 1)
     canvas = Image.new("L", (columns * edge, rows * edge), 96)
@@ -73,9 +76,18 @@ def class_sheet(averages: np.ndarray) -> Sheet:
             tile = tile.resize((edge, edge), Image.Resampling.LANCZOS)
         row, column = divmod(index, columns)
         canvas.paste(tile, (column * edge, row * edge))
+    return Sheet(_picture_uri(canvas, largest_exact), columns, rows)
+
+
+def _picture_uri(picture: Image.Image, largest_exact: int) -> str:
+    """Return a picture as a data URI: PNG up to a number of bytes, above it JPEG, a quarter of the size."""
     data = io.BytesIO()
-    canvas.save(data, format="PNG", optimize=True)
-    return Sheet("data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii"), columns, rows)
+    picture.save(data, format="PNG", optimize=True)
+    kind = "png"
+    if len(data.getvalue()) > largest_exact:
+        data, kind = io.BytesIO(), "jpeg"
+        picture.save(data, format="JPEG", quality=78, optimize=True)
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from winnow2d.report import figures, tables
+from winnow2d.report import decisions, figures, tables
 from winnow2d.report.tables import RoundRecord, TruthScore
 
 _FOLDER = Path(__file__).parent
+STYLES = ("page.css", "selection.css")
+SCRIPTS = ("override_file.js", "choice.js", "draft.js", "gallery.js", "details.js", "saving.js", "page.js")
 KIND_WORDS = {
     "good": "good particles",
     "empty_ice": "empty ice",
@@ -39,6 +41,7 @@ class Project:
     n_input: int
     facts: Mapping[str, str]  # label -> text
     final: str  # the particles.star with the clean particles
+    ledger: str = ""  # the table of every particle and every round, from the page on
 
 
 def render_page(
@@ -68,38 +71,61 @@ def render_page(
     flow = tables.flow_table(rounds, project.n_input)
     return environment.get_template("page.html.j2").render(
         project=project,
-        n_final=int(flow["n_kept"].iloc[-1]) if len(flow) else project.n_input,
+        n_final=_n_final(rounds, flow, project.n_input),
         flow=flow.to_dict("records"),
         bars=_bars(project.n_input, flow, truth),
-        rounds=[_round(record) for record in rounds],
+        rounds=[_round(record, project.name) for record in rounds],
+        pending=[record for record in rounds if record.is_pending],
         truth=_truth(truth) if truth is not None else None,
         notices=[*notices, *tables.disagreements(rounds)],
-        style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
-        script=Markup((_FOLDER / "page.js").read_text(encoding="utf-8")),
+        style=_texts(STYLES),
+        script=_texts(SCRIPTS),
     )
 
 
-def _round(record: RoundRecord) -> dict[str, Any]:
+def _n_final(rounds: Sequence[RoundRecord], flow: pd.DataFrame, n_input: int) -> int:
+    """Return how many particles are left: what the last round kept, of a first round in parts all parts together."""
+    if not len(flow):
+        return n_input
+    is_in_parts = len(rounds) > 1 and "part" in rounds[-1].label
+    return int(flow["n_kept"].sum() if is_in_parts else flow["n_kept"].iloc[-1])
+
+
+def _texts(names: Sequence[str]) -> Markup:
+    """Return files of this folder one after the other."""
+    return Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names))
+
+
+def _round(record: RoundRecord, project: str) -> dict[str, Any]:
     """Return what the template shows of a round."""
     classes = tables.class_table(record.class_ledger)
     groups = tables.group_table(record.iteration)
     sheet = figures.class_sheet(record.averages)
     tiles = _tiles(record, classes, sheet)
-    thresholds = sorted(set(classes["threshold"].dropna())) if "threshold" in classes else []
-    n_in = len(record.particle_ledger)
+    data = decisions.selection_data(record, classes, project)
+    n_in = record.n_in
     return {
         "number": record.number,
+        "label": record.label,
         "classification": record.classification,
         "selected": record.selected,
         "n_in": n_in,
         "n_kept": record.n_selected,
         "kept_fraction": record.n_selected / n_in if n_in else math.nan,
         "facts": dict(record.facts),
-        "threshold": thresholds[0] if len(thresholds) == 1 else math.nan,
+        "threshold": math.nan if data["threshold"] is None else data["threshold"],
+        "data": data,
+        "is_pending": record.is_pending,
+        "is_manual": record.is_manual,
+        "file": f"round_{record.number:02d}.yaml",
+        "ledgers": _ledgers(record),
+        "findings": decisions.findings(record),
+        "notes": decisions.decision_notes(record),
+        "views": _views(record.views),
         "sheet": Markup(sheet.uri),
         "columns": sheet.columns,
-        "kept": [tile for tile in tiles if tile["is_kept"]],
-        "dropped": [tile for tile in tiles if not tile["is_kept"]],
+        "tiles": [tile for is_kept in (True, False) for tile in tiles if tile["is_kept"] == is_kept],
+        "n_kept_classes": int(classes["is_kept"].sum()),
         "features": tables.extra_features(record.class_ledger),
         "best": min(classes["resolution_ang"], default=math.inf),
         "last_number": record.iteration.number,
@@ -109,6 +135,20 @@ def _round(record: RoundRecord) -> dict[str, Any]:
         **_charts(record, classes, groups),
         **_pairs(record, sheet),
     }
+
+
+def _ledgers(record: RoundRecord) -> list[str]:
+    """Return the names of the round's ledgers, from the page on."""
+    names = ["proposal.tsv"] if record.is_pending else ["classes.tsv", "particles.tsv"]
+    return [f"round_{record.number:02d}/{name}" for name in names]
+
+
+def _views(views: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return the table of views as text."""
+    if views is None:
+        return None
+    names = [str(name).replace("_", " ") for name in views.columns]
+    return {"names": names, "rows": [[_short(value) for value in row] for row in views.itertuples(index=False)]}
 
 
 def _charts(record: RoundRecord, classes: pd.DataFrame, groups: pd.DataFrame) -> dict[str, Any]:
@@ -132,11 +172,12 @@ def _tiles(record: RoundRecord, classes: pd.DataFrame, sheet: figures.Sheet) -> 
         number = row["class_number"]
         if not 1 <= number <= len(record.averages):
             raise tables.JobError(
-                f"report/round_{record.number:02d}/classes.tsv: class {number} is not among the "
+                f"report/{_ledgers(record)[0]}: class {number} is not among the "
                 f"{len(record.averages)} averages of {record.classification}. Run the selection of this round again."
             )
         extra = [_short(ledger.at[number, name]) for name in names]
-        tiles.append(row | {"position": sheet.position(number - 1), "features": extra})
+        good = row.get("good_share", math.nan)
+        tiles.append(row | {"good_share": good, "position": sheet.position(number - 1), "features": extra})
     return tiles
 
 
@@ -144,7 +185,8 @@ def _pairs(record: RoundRecord, sheet: figures.Sheet) -> dict[str, Any]:
     """Return the classes of the last two iterations side by side, in class order."""
     if record.previous_averages is None or record.previous_averages.shape != record.averages.shape:
         return {"pairs": [], "previous_sheet": "", "previous_number": None, "median_correlation": math.nan}
-    previous = figures.class_sheet(record.previous_averages)
+    is_large = len(record.averages) > 60
+    previous = figures.class_sheet(record.previous_averages, 100_000, 64 if is_large else 128)
     correlations = tables.class_correlations(record.previous_averages, record.averages)
     is_kept = dict(zip(record.class_ledger["class"].astype(int), record.class_ledger["kept"], strict=True))
     pairs = [
@@ -168,7 +210,7 @@ def _pairs(record: RoundRecord, sheet: figures.Sheet) -> dict[str, Any]:
 def _bars(n_input: int, flow: pd.DataFrame, truth: TruthScore | None) -> list[dict[str, Any]]:
     """Return the bars of the funnel: the input and what each round kept, split by truth where it is known."""
     counts: list[tuple[str, int]] = [("Input", n_input)]
-    counts += [(f"Round {row['number']}", int(row["n_kept"])) for row in flow.to_dict("records")]
+    counts += [(row["label"], int(row["n_kept"])) for row in flow.to_dict("records")]
     bars: list[dict[str, Any]] = [
         {"label": label, "count": count, "width": 100 * count / max(n_input, 1), "good": None, "junk": None}
         for label, count in counts
@@ -203,8 +245,10 @@ def _truth(truth: TruthScore) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     """Return a feature of the ledger with four significant digits; words stay as they are."""
-    if isinstance(value, str):
-        return value
+    if isinstance(value, (str, bool, np.bool_)):
+        return {"True": "yes", "False": "no"}.get(str(value), str(value))
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
     return f"{value:.4g}" if math.isfinite(value) else "none"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,26 @@ from winnow2d.errors import JobError
 from winnow2d.records import Iteration
 
 GOOD = "good"
-_NUMBERS = ("score", "threshold", "n_particles", "share", "resolution_ang")
-_TEXTS = ("image", "kept", "rule", "decided_by")
+_NUMBERS = ("good_share", "score", "threshold", "n_particles", "share", "resolution_ang")
+_TEXTS = ("image", "kept", "automatic", "rule", "decided_by")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What overrides/round_NN.yaml says of one class."""
+
+    is_kept: bool
+    by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Override:
+    """The file overrides/round_NN.yaml as the page shows it: who, why, and an entry per class named in it."""
+
+    by: str
+    why: str
+    entries: Mapping[int, Entry]  # by class number, 1-based
 
 
 @dataclass(frozen=True)
@@ -22,10 +40,11 @@ class RoundRecord:
     """One round as its jobs left it.
 
     The ledgers are those of report/round_NN: columns of numbers hold numbers, `kept` holds bool.
-    `averages` is (k, y, x).
+    `averages` is (k, y, x). A round that waits for a person's choice (`is_pending`) has the proposal as its class
+    ledger (`kept`: what the automatic rule would do), an empty particle ledger and nothing selected.
     """
 
-    number: int
+    number: int  # NN of report/round_NN
     classification: str  # job directory, e.g. Class2D/job011
     selected: str  # the particles.star that leaves the round
     n_selected: int  # its rows
@@ -37,6 +56,30 @@ class RoundRecord:
     previous_number: int | None = None
     previous_averages: np.ndarray | None = None
     facts: dict[str, str] = field(default_factory=dict)  # options worth naming, label -> text
+    label: str = ""  # "Round 1", or "Round 1, part 2"
+    is_pending: bool = False
+    made_for: str = ""  # SHA-256 of the file of averages, in hex
+    override: Override | None = None  # overrides/round_NN.yaml, where there is one
+    warnings: pd.DataFrame | None = None  # kind, sentence, classes ("3,7")
+    views: pd.DataFrame | None = None  # shown as it is
+    n_returned: int = 0  # particles of the second chance that came back, and those that had it
+    n_rejected: int | None = None
+
+    def __post_init__(self) -> None:
+        """Call the round by its number where nothing else is said."""
+        if not self.label:
+            object.__setattr__(self, "label", f"Round {self.number}")
+
+    @property
+    def n_in(self) -> int:
+        """Particles that entered the round."""
+        return len(self.iteration.particles.class_index) if self.is_pending else len(self.particle_ledger)
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether a person chooses the classes, not a rule that a person may correct."""
+        names = self.class_ledger.get("decided_by")
+        return self.is_pending or (names is not None and len(names) > 0 and not (names == "automatic").any())
 
 
 @dataclass(frozen=True)
@@ -62,8 +105,9 @@ def class_table(ledger: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame, k rows
-        class_number, is_kept, rule, decided_by, score, threshold, n_particles, share (0 to 1), resolution_ang
-        (inf where a class has none). Equal scores: more particles first, then the lower class number.
+        class_number, is_kept, rule, decided_by, score, n_particles, share (0 to 1), resolution_ang (inf where a
+        class has none); threshold and good_share where the ledger has them. Equal scores: more particles first,
+        then the lower class number.
 
     Raises
     ------
@@ -97,28 +141,46 @@ def extra_features(ledger: pd.DataFrame) -> list[str]:
 def flow_table(rounds: Sequence[RoundRecord], n_input: int) -> pd.DataFrame:
     """Return particles and classes in and out of each round.
 
-    Columns: number, n_in, n_kept, n_dropped, kept_fraction (of the round), total_fraction (of n_input),
-    n_classes, n_classes_kept, selected.
+    Columns: number, label, n_in, n_kept, n_dropped, kept_fraction (of the round), total_fraction (of n_input),
+    n_classes, n_classes_kept, selected. A round that waits for a choice has no row.
     """
     rows = []
-    for record in rounds:
+    for record in decided(rounds):
         classes = class_table(record.class_ledger)
-        n_in, n_kept = len(record.particle_ledger), record.n_selected
-        row: dict[str, Any] = {"number": record.number, "n_in": n_in, "n_kept": n_kept, "n_dropped": n_in - n_kept}
+        n_in, n_kept = record.n_in, record.n_selected
+        row: dict[str, Any] = {"number": record.number, "label": record.label, "n_in": n_in, "n_kept": n_kept}
+        row |= {"n_dropped": n_in - n_kept}
         row |= {"kept_fraction": _fraction(n_kept, n_in), "total_fraction": _fraction(n_kept, n_input)}
         row |= {"n_classes": len(classes), "n_classes_kept": int(classes["is_kept"].sum())}
         rows.append(row | {"selected": record.selected})
     return pd.DataFrame(rows)
 
 
+def round_labels(numbers: Sequence[int]) -> list[str]:
+    """Return what rounds are called, from the NN of their report/round_NN in order.
+
+    The parts of a first round that is classified in parts come first and are numbered 1, 11, 21 and so on.
+    """
+    n_parts = 0
+    while n_parts < len(numbers) and numbers[n_parts] == 10 * n_parts + 1:
+        n_parts += 1
+    parts = [f"Round 1, part {part + 1}" for part in range(n_parts)] if n_parts > 1 else []
+    return parts + [f"Round {number}" for number in numbers[len(parts) :]]
+
+
+def decided(rounds: Sequence[RoundRecord]) -> list[RoundRecord]:
+    """Return the rounds that do not wait for a person's choice."""
+    return [record for record in rounds if not record.is_pending]
+
+
 def disagreements(rounds: Sequence[RoundRecord]) -> list[str]:
     """Return one sentence for each round whose ledger keeps another number of particles than its selection."""
     found = []
-    for record in rounds:
+    for record in decided(rounds):
         n_ledger = int(kept_mask(record.particle_ledger).sum())
         if n_ledger != record.n_selected:
             found.append(
-                f"Round {record.number}: report/round_{record.number:02d}/particles.tsv keeps {n_ledger:,} particles, "
+                f"{record.label}: report/round_{record.number:02d}/particles.tsv keeps {n_ledger:,} particles, "
                 f"{record.selected} holds {record.n_selected:,}. Run the selection of this round again."
             )
     return found

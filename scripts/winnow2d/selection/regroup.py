@@ -50,9 +50,7 @@ def regroup(
             f"select: nr_groups: {n_groups} groups for {n:,} particles are {target} particles each, and at least "
             f"{MIN_TARGET} are needed. Say at most {max(1, n // MIN_TARGET)}."
         )
-    if n and (group_index.min() < 0 or group_index.max() >= m):
-        raise StarError(f"rlnGroupNumber runs from {group_index.min() + 1} to {group_index.max() + 1}, but the model "
-                        f"has the groups 1 to {m}. Regroup with the model of the same iteration.")  # fmt: skip
+    _check_groups(group_index, m)
     counts = np.bincount(group_index, minlength=m)
     optics_of_group = _optics_of_groups(group_index, optics_group, m)
     digits = math.floor(math.log(n_groups) / math.log(10)) + 1  # in floating point, as RELION: 1000 gives 3
@@ -70,6 +68,65 @@ def regroup(
                 count = 0
             new_id[old] = identifier
     return [f"group_{new_id[old]:0{digits}d}" for old in group_index]
+
+
+def regroup_by_size(
+    scale_correction: np.ndarray, group_index: np.ndarray, optics_group: np.ndarray, min_size: int
+) -> list[str]:
+    """Return the new group name of every particle: each group has at least `min_size`, if its optics group has.
+
+    Within an optics group, the old groups are taken in ascending order of their intensity scale and joined until
+    there are enough; what is left over in the end goes to the group before. Unlike `regroup`, an old group that has
+    particles of several optics groups is parted.
+
+    Parameters
+    ----------
+    scale_correction, group_index, optics_group
+        As in `regroup`.
+    min_size : int, at least 1
+
+    Raises
+    ------
+    StarError
+        If a particle's group has no scale.
+    """
+    m = len(scale_correction)
+    _check_groups(group_index, m)
+    part = optics_group * m + group_index  # an old group's particles of one optics group
+    present, counts = np.unique(part, return_counts=True)
+    new_id, n_groups = dict[int, int](), 0
+    for optics in np.unique(present // m):
+        own = present // m == optics
+        order = np.argsort(scale_correction[present[own] % m], kind="stable")
+        numbers = _joined(counts[own][order], min_size)
+        if numbers[-1] == 0 and counts[own].sum() < min_size:
+            log.warning(
+                "Optics group %d has %d particles, fewer than min_group_size %d: they are one group",
+                optics + 1, counts[own].sum(), min_size,
+            )  # fmt: skip
+        new_id |= dict(zip(present[own][order].tolist(), n_groups + 1 + numbers, strict=True))
+        n_groups += int(numbers[-1]) + 1
+    digits = len(str(n_groups))
+    return [f"group_{new_id[old]:0{digits}d}" for old in part.tolist()]
+
+
+def _joined(counts: np.ndarray, min_size: int) -> np.ndarray:
+    """Return the number of the new group, from 0, that each of a row of old groups goes to."""
+    numbers = np.zeros(len(counts), dtype=np.int64)
+    number = size = 0
+    for old, count in enumerate(counts):
+        numbers[old] = number
+        size += count
+        if size >= min_size:
+            number, size = number + 1, 0
+    return np.minimum(numbers, max(number - 1, 0))  # the last one may not be full
+
+
+def _check_groups(group_index: np.ndarray, m: int) -> None:
+    """Raise a StarError if a particle's group is none of the m that have a scale."""
+    if len(group_index) and (group_index.min() < 0 or group_index.max() >= m):
+        raise StarError(f"rlnGroupNumber runs from {group_index.min() + 1} to {group_index.max() + 1}, but the model "
+                        f"has the groups 1 to {m}. Regroup with the model of the same iteration.")  # fmt: skip
 
 
 def _optics_of_groups(group_index: np.ndarray, optics_group: np.ndarray, m: int) -> np.ndarray:
@@ -105,7 +162,7 @@ def warn_of_small_groups(group_names: Sequence[str]) -> list[str]:
     if small:
         log.warning(
             "%d of %d groups have fewer than %d particles (the smallest is %s with %d): their intensity scale will be "
-            "unreliable below 10 to 20 particles. A smaller nr_groups gives larger groups.",
+            "unreliable below 10 to 20 particles. A smaller nr_groups, or own.min_group_size, gives larger groups.",
             len(small), len(names), SMALL_GROUP, small[0], counts[order[0]],
         )  # fmt: skip
     return small

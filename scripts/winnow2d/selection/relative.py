@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from winnow2d.records import Model
+
+if TYPE_CHECKING:  # RELION's ranker waits for the start of what imports this
+    import pandas as pd
 
 NEVER = 99.0  # accuracies above were not estimated (RELION writes 999)
 MUCH_ALIKE = 0.8  # correlation from which two averages show much the same
@@ -73,7 +77,11 @@ def relative_features(
     found["occupancy_ratio"] = np.log(
         np.maximum(table["occupancy"], 1e-9) / np.maximum(table["share"], 1e-9)
     ).clip(-3, 3)  # fmt: skip
-    return found | _power(model, weights, diameter_ang) | _alike(alike, weights, found["relative_information"], live)
+    return (
+        found
+        | _power(model, weights, diameter_ang)
+        | alike_features(alike, weights, found["relative_information"], live)
+    )
 
 
 def log_ratio(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -114,8 +122,17 @@ def _power(model: Model, weights: np.ndarray, diameter_ang: float) -> dict[str, 
     }
 
 
-def _alike(alike: np.ndarray, weights: np.ndarray, information: np.ndarray, live: np.ndarray) -> dict[str, np.ndarray]:
-    """Return how a class resembles others with particles; zeros where there is no other."""
+def alike_features(
+    alike: np.ndarray, weights: np.ndarray, information: np.ndarray, live: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return how a class resembles others with particles; zeros where there is no other.
+
+    Parameters
+    ----------
+    alike : (k, k), of `polar.resemblance`
+    weights, information : (k,), what a class counts and how much signal it has against the typical one
+    live : (k,) bool
+    """
     others = np.where(live[None, :] & ~np.eye(len(alike), dtype=bool), alike, 0.0)
     pull = np.maximum(others, 0.0) ** 4 * np.where(live, weights, 0.0)[None, :]
     total = pull.sum(axis=1)

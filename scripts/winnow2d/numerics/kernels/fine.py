@@ -10,6 +10,7 @@ import numpy as np
 
 from .compiled import compiled, inlined
 from .significance import exponential, grown, significant_weight
+from .top_classes import N_TOP, NONE, write_top_classes
 
 _REGISTERS = 32  # pixels that a loop takes at a time: what is left over costs as much again
 
@@ -219,10 +220,12 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
 
     Returns
     -------
-    poses : (n, 5) int64
-        Best class, row, turn, shift; number of significant coarse poses (0: no finite weight).
-    values : (n, 3) float64
-        Largest posterior, log evidence without the image's own terms, sum of retained posteriors.
+    poses : (n, 5 + N_TOP) int64
+        Best class, row, turn, shift; number of significant coarse poses (0: no finite weight); the classes with the
+        largest posteriors, see `top_classes`.
+    values : (n, 3 + N_TOP) float64
+        Largest posterior, log evidence without the image's own terms, sum of retained posteriors; posteriors of the
+        classes with the largest, of all poses scored.
     groups : particle, class, row, turn, each (g,) int64
     start : (g + 1,) int64, shift (m,) int64, weight (m,) real
         Where a group's poses begin; the shift and the posterior of each pose.
@@ -231,7 +234,8 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
     n_padded = _padded_px(n_px, images[0].shape[1])
     work, image, (group_k, group_f, group_turn, group_start) = _scratch(shape, n_k, n_padded, refs[0])
     shift, value, weights = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
-    poses, values = np.zeros((n, 5), np.int64), np.zeros((n, 3))
+    poses, values = np.zeros((n, 5 + N_TOP), np.int64), np.zeros((n, 3 + N_TOP))
+    poses[:, 5:] = NONE
     kept, counts = _nothing_kept(refs[0]), np.zeros(2, np.int64)
     for i in range(n):
         mine = ids[first[i] : first[i + 1]]
@@ -253,6 +257,7 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
         kept = _room(kept, counts[0] + n_groups, counts[1] + n_poses)
         retained = _keep(i, n_groups, found, weights, border, total, thin, draws[i], kept, counts)
         _place(best, n_groups, found, poses[i])
+        write_top_classes(n_groups, group_k, group_start, weights, total, poses[i, 5:], values[i, 3:])
         poses[i, 4] = count[i]
         values[i, 0], values[i, 1], values[i, 2] = 1 / total, top + np.log(total), retained
     g_i, g_k, g_f, g_turn, g_start, kept_shift, kept_weight = kept

@@ -8,6 +8,7 @@ from typing import Any
 from winnow2d.numerics.arrays import array_module, blocks
 
 from .plain_significance import bits_of_weights, significant
+from .top_classes import N_TOP, NONE, top_classes
 
 Array = Any
 
@@ -75,7 +76,7 @@ def score_fine(ids, first, count, shape, images, scale, refs, phases, log_prior,
             ids[begin:end], first[own.start : own.stop + 1] - begin, shape, mine, scale[own], refs, phases,
             log_prior[own], n_px, scores_of,
         )  # fmt: skip
-        parts.append(_weigh(rows, count[own], fraction, log_span, thin, draws[own], refs[0].dtype))
+        parts.append(_weigh(rows, count[own], fraction, log_span, thin, draws[own], refs[0]))
     if not parts:
         none = xp.zeros(0, xp.int64)
         parts = [_nothing(0, none, refs[0].dtype)]
@@ -99,26 +100,29 @@ def _joined(parts):
 def _nothing(n, none, real):
     """Return the result for n particles without a pose."""
     xp = array_module(none)
+    poses = xp.zeros((n, 5 + N_TOP), xp.int64)
+    poses[:, 5:] = NONE
     return (
-        xp.zeros((n, 5), xp.int64), xp.zeros((n, 3)), (none, none, none, none), xp.zeros(1, xp.int64), none,
-        xp.zeros(0, real),
+        poses, xp.zeros((n, 3 + N_TOP)), (none, none, none, none), xp.zeros(1, xp.int64), none, xp.zeros(0, real)
     )  # fmt: skip
 
 
-def _weigh(rows, count, fraction, log_span, thin, draws, real):
-    """Return what `score_fine` does, for particles that fit in memory."""
-    xp, n = array_module(rows.value), len(count)
+def _weigh(rows, count, fraction, log_span, thin, draws, refs):
+    """Return what `score_fine` does, for particles that fit in memory; `refs` (k, f, p)."""
+    xp, n, real = array_module(rows.value), len(count), refs.dtype
     if len(rows.particle) == 0:
         return _nothing(n, rows.particle, real)
     place, first, width = _places(rows.particle, n)
     usable, best, values, keep, posterior = _posterior(rows, n, place, width, fraction, log_span)
+    classes, held = top_classes(rows.particle, rows.class_index, posterior, n, len(refs))
     keep, posterior = _thinned(rows.particle, first, keep, posterior, thin, draws)
     padded = xp.zeros((n, width, 4))
     padded[place] = xp.where(keep, posterior, 0.0)
     values[:, 2] = padded.reshape(n, -1).sum(axis=1)
     at = xp.minimum(first + best // 4, len(rows.particle) - 1)
     found = xp.stack([rows.class_index[at], rows.row[at], rows.turn[at], 4 * rows.shift[at] + best % 4, count], axis=1)
-    return xp.where(usable[:, None], found, 0), values, *_kept(rows, keep, posterior, real)
+    poses = xp.concatenate([xp.where(usable[:, None], found, 0), classes], axis=1)
+    return poses, xp.concatenate([values, held], axis=1), *_kept(rows, keep, posterior, real)
 
 
 def child_rows(ids, first, shape, images, scale, refs, phases, log_prior, n_px, scores_of=child_scores):
@@ -155,7 +159,7 @@ def _posterior(rows, n, place, width, fraction, log_span):
         False for a particle without a finite weight.
     best : (n,) int64
         Number of its best pose within its rows, four to a row.
-    values : (n, 3) float64, see `fine.score_fine`; the last is still 0
+    values : (n, 3) float64, the first of `fine.score_fine`; the last is still 0
     keep : (r, 4) bool; posterior : (r, 4) float64
     """
     xp = array_module(rows.value)

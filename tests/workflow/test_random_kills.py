@@ -1,0 +1,219 @@
+"""Kill anything at any moment: the next start goes on, loses one iteration at most, and ends with the same bytes.
+
+`WINNOW_KILLS` says how many kills (50), `WINNOW_KILL_SEED` which moments; every kill stands in the summary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workflow.snakemake_runs import command_line, finished, snakemake
+
+pytestmark = [pytest.mark.workflow, pytest.mark.faults]
+
+KILLS = int(os.environ.get("WINNOW_KILLS", "50"))
+SEED = int(os.environ.get("WINNOW_KILL_SEED", "1"))
+DEMO = {"particles": 200, "box": 32, "pixel_size": 7.08, "micrographs": 8, "seed": 1}
+CLASS2D = {"nr_classes": 3, "do_em": True, "nr_iter_em": 8, "particle_diameter": 200, "psi_sampling": 12}
+FLOOR = {"rank_threshold": 0.1, "select_nr_parts": 60}
+CHAINS = {
+    # between them every rule: cut, joined, continued, rescued, regrouped, cut again, mapped, exported
+    "parts": {
+        "input": {"demo": DEMO},
+        "class2d": CLASS2D,
+        "select": FLOOR | {"do_regroup": True, "nr_groups": 2},
+        "own": {"splits": 2, "export": "all", "map_to": "Extract/job001/particles.star", "second_chance": True},
+        "rounds": [{}, {"own": {"continue_to": 12}}],
+    },
+    "micrographs": {
+        "input": {
+            "demo_micrographs": {"particles": 200, "micrographs": 4, "seed": 2, "width": 1024, "height": 1024}
+        },
+        "class2d": CLASS2D,
+        "select": FLOOR,
+        "own": {"auto_box": True, "resolution": 20, "reextract": True},
+        "rounds": [{}, {"own": {"resolution": 14}}],
+    },
+}  # fmt: skip
+# What tells of times and places, or is made by RELION's order of jobs.
+TOLD = re.compile(
+    r"(^|/)(provenance\.json|note\.txt|run\.(out|err)|benchmark[^/]*|default_pipeline\.star|job_pipeline\.star"
+    r"|winnow_state\.bin)$|^logs/|^\.|/\."
+)
+KINDS = ("all", "all", "script", "script", "terminate", "interrupt")
+
+
+def results(project: Path) -> dict[str, str]:
+    """Return the checksum of every file that is a result."""
+    found = {}
+    for path in sorted(project.rglob("*")):
+        name = path.relative_to(project).as_posix()
+        if path.is_file() and not TOLD.search(name):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def scripts_of(process: subprocess.Popen) -> list[int]:
+    """Return the processes that run our scripts in the session of a Snakemake."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "-s", str(process.pid)], text=True, capture_output=True, check=False
+    ).stdout
+    return [
+        int(line.split()[0]) for line in listed.splitlines() if ".snakemake/scripts/" in line and "bash" not in line
+    ]
+
+
+def strike(process: subprocess.Popen, kind: str) -> str:
+    """Kill in one way; return what was hit."""
+    hit = scripts_of(process)
+    if kind == "all" or (kind in ("script", "terminate") and not hit):
+        os.killpg(process.pid, signal.SIGKILL)
+        return "Snakemake and all it started, SIGKILL"
+    if kind == "interrupt":
+        os.kill(process.pid, signal.SIGINT)
+        return "Snakemake, SIGINT"
+    number = signal.SIGKILL if kind == "script" else signal.SIGTERM
+    for pid in hit:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+    return f"the script, {number.name}"
+
+
+def last_iterations(project: Path) -> dict[str, int]:
+    """Return the last iteration each classification told of."""
+    found = {}
+    for path in project.glob("Class2D/job*/run.out"):
+        numbers = re.findall(r"^(\d+)/\d+ resolution", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        if numbers:
+            found[path.parent.name] = int(numbers[-1])
+    return found
+
+
+def start(project: Path, config: dict) -> subprocess.Popen:
+    null = subprocess.DEVNULL
+    return subprocess.Popen(
+        command_line(project, config), cwd=project.parent, stdout=null, stderr=null, start_new_session=True
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> dict[str, tuple[dict[str, str], float]]:
+    """Return for each chain what an unbroken run leaves, and how long it took."""
+    found = {}
+    for name, config in CHAINS.items():
+        project = tmp_path_factory.mktemp("unbroken") / name
+        project.mkdir()
+        began = time.monotonic()
+        finished(project, config)
+        found[name] = results(project), time.monotonic() - began
+    return found
+
+
+def kill_until_finished(project: Path, config: dict, rng: np.random.Generator, seconds: float, told: list[str]) -> None:
+    """Start and kill a run again and again until it finishes, or all kills are spent; then let it finish."""
+    while len(told) < KILLS:
+        process = start(project, config)
+        time.sleep(float(rng.uniform(1.5, max(4.0, 0.6 * seconds))))
+        if process.poll() is not None and process.returncode == 0:
+            break
+        before, kind = last_iterations(project), str(rng.choice(KINDS))
+        hit = strike(process, kind) if process.poll() is None else "nothing: it had ended by itself"
+        process.wait(timeout=120)
+        if hit.startswith("nothing"):
+            continue
+        told.append(f"{project.name}: {hit}; iterations done {before}")
+        unlocked = snakemake(project, config, "--unlock")
+        assert unlocked.returncode == 0, unlocked.stdout
+    finished(project, config)
+
+
+def largest_loss(project: Path) -> int:
+    """Return how many iterations were done twice at most after any one kill, over all classifications."""
+    lost = 0
+    for path in project.glob("Class2D/job*/run.out"):
+        last = 0
+        for line in path.read_text(encoding="utf-8").splitlines():
+            done, going = re.match(r"(\d+)/\d+ resolution", line), re.match(r"Going on after iteration (\d+)$", line)
+            if going:
+                lost = max(lost, last - int(going[1]))
+            elif done:
+                if int(done[1]) == 1:  # began anew: all that was done is lost
+                    lost = max(lost, last)
+                last = int(done[1])
+    return lost
+
+
+def test_random_kills_lose_one_iteration_at_most_and_no_byte(tmp_path_factory, unbroken, capsys):
+    rng, told, losses, runs = np.random.default_rng(SEED), list[str](), list[int](), 0
+    while len(told) < KILLS:
+        name = list(CHAINS)[runs % len(CHAINS)]
+        project = tmp_path_factory.mktemp("killed") / name  # as deep as the others: commands stand in files
+        project.mkdir()
+        expected, seconds = unbroken[name]
+        kill_until_finished(project, CHAINS[name], rng, seconds, told)
+        assert results(project) == expected, told
+        losses.append(largest_loss(project))
+        shutil.rmtree(project)
+        runs += 1
+    with capsys.disabled():
+        print(f"\n{len(told)} kills in {runs} runs; iterations lost at most: {max(losses)}; all bytes equal")  # noqa: T201
+        for line in told:
+            print("  " + line)  # noqa: T201
+    assert max(losses) <= 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_told_and_the_next_start_goes_on(tmp_path, unbroken):
+    project = tmp_path / "parts"
+    project.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(project)], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted: {mounted.stderr.strip()}")
+    try:
+        failures = 0
+        for size in ("2m", "4m", "5m", "6m", "8m", "12m", "200m"):
+            subprocess.run(["mount", "-o", f"remount,size={size}", str(project)], check=True)
+            snakemake(project, CHAINS["parts"], "--unlock")
+            result = snakemake(project, CHAINS["parts"])
+            if result.returncode == 0:
+                break
+            failures += 1
+            assert re.search("No space left|no space|disk", result.stdout), result.stdout[-3000:]
+        assert failures >= 2
+        assert result.returncode == 0, result.stdout[-3000:]
+        assert results(project) == unbroken["parts"][0]
+        assert largest_loss(project) <= 1
+    finally:
+        subprocess.run(["umount", "-l", str(project)], check=False)
+
+
+def test_a_job_without_memory_is_told_and_the_next_start_goes_on(tmp_path, unbroken):
+    project = tmp_path / "parts"
+    project.mkdir()
+    config = CHAINS["parts"]
+    finished(project, config, "--until", "split")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (150_000_000, 150_000_000))
+
+    command = command_line(project, config)
+    failed = subprocess.run(command, cwd=project.parent, text=True, capture_output=True, check=False, preexec_fn=limit)
+    assert failed.returncode != 0
+    snakemake(project, config, "--unlock")
+    finished(project, config)
+    assert results(project) == unbroken["parts"][0]
