@@ -54,10 +54,9 @@ def fit(
     table: pd.DataFrame, settings: dict[str, Any] | None = None, features: Sequence[str] = FEATURES,
     monotone: Mapping[str, int] = MONOTONE,
 ) -> HistGradientBoostingClassifier:  # fmt: skip
-    """Return the trees fitted to the good shares of classes, a class weighing as the root of its members,
-    times its `importance` if the table has one.
+    """Return the trees fitted to the good shares of classes.
 
-    A class of good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the
+    A class weighs as the root of its members, times its `importance` if the table has that column. A class of good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the
     cross entropy of the share itself.
     """
     x, share = table[list(features)].to_numpy(), table["good_share"].to_numpy()
