@@ -54,15 +54,14 @@ def fit(
     table: pd.DataFrame, settings: dict[str, Any] | None = None, features: Sequence[str] = FEATURES,
     monotone: Mapping[str, int] = MONOTONE,
 ) -> HistGradientBoostingClassifier:  # fmt: skip
-    """Return the trees fitted to the good shares of classes, a class weighing as the root of its members.
+    """Return the trees fitted to the good shares of classes.
 
-    Classes of sets of every sort weigh less than those of typical ones.
-
-    A class of good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the
-    cross entropy of the share itself.
+    A class weighs as the root of its members, times its `importance` if the table has that column. A class of good
+    share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the cross entropy of
+    the share itself.
     """
     x, share = table[list(features)].to_numpy(), table["good_share"].to_numpy()
-    weight = np.sqrt(table["judged"].to_numpy()) * np.where(table["seed"] >= FIRST_TYPICAL, 1.0, WIDE_WEIGHT)
+    weight = np.sqrt(table["judged"].to_numpy()) * (table["importance"].to_numpy() if "importance" in table else 1.0)
     model = HistGradientBoostingClassifier(
         **(SETTINGS | (settings or {})), monotonic_cst=[monotone.get(name, 0) for name in features]
     )
@@ -142,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     table = read_examples(chosen.cache.glob("job_*[0-9].npz"))
     table = table[table["judged"] > 0].reset_index(drop=True)
+    table["importance"] = np.where(table["seed"] >= FIRST_TYPICAL, 1.0, WIDE_WEIGHT)
     found = cross_validated(table)
     logger.info("%s", measures.heading())
     for name, rows in measures.groups_of(table):

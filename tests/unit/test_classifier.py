@@ -161,7 +161,7 @@ def test_the_order_of_particles_changes_no_assignment(particles, early, monkeypa
 
     def ordered(record):
         values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "group_names"}
-        return replace(record, **{name: value[order] for name, value in values.items()})
+        return replace(record, **{name: value[order] for name, value in values.items() if value is not None})
 
     shuffled = ParticleSet(
         particles.images[order], ordered(particles.particles), particles.optics, particles.truth, particles.references

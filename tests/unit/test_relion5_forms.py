@@ -61,7 +61,7 @@ def test_our_job_star_has_every_variable_with_relions_default(project, kind):
 
 def test_automatic_selection_with_a_variable_of_a_later_version(classified):
     planned(
-        "Select/job005", "relion.select.class2dauto", do_class_ranker="Yes", rank_threshold="0.2",
+        "Select/job005", "relion.select.class2dauto", do_class_ranker="Yes", rank_threshold="0.8",
         fn_model=f"{STEM}_optimiser.star", qsub_extra1="gpu", python_exe="/opt/python",
     )  # fmt: skip
     done = run_script(classified, "select_classes.py", "Select/job005")
