@@ -15,7 +15,7 @@ from slurm_cluster import Cluster, wait_for
 from workflow.snakemake_runs import DEMO, command_line, fingerprints
 
 # The plugin looks after jobs so many seconds after it gave them to the queue, and ever more rarely from then on.
-FIRST_LOOK_S = 6
+FIRST_LOOK_S = 9
 QUEUE = (
     "--workflow-profile", str(REPOSITORY / "profiles/slurm"), "--max-threads", "2",
     "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", str(FIRST_LOOK_S),
