@@ -9,23 +9,6 @@
 #          nothing comes back, and run.out says so.
 
 
-def again(name):
-    """Return an input function: that file of the second classification of a block."""
-    return lambda wildcards: block_of(wildcards).classified_again(name)
-
-
-def first_of_round(name):
-    """Return an input function: that file of a block's classification before it may be continued."""
-    return lambda wildcards: PLAN.first_classification(block_of(wildcards), name)
-
-
-def choice_of_second_chance(wildcards):
-    """Return the options of the choice from rejected particles: by score alone, and without floors."""
-    item = round_of(wildcards)
-    said = {"do_class_ranker": True, "rank_threshold": item.own.second_chance_threshold}
-    return dataclasses.asdict(SelectOptions(**said))
-
-
 rule second_chance:
     """Classify the rejected particles of a round by themselves (RELION job type Class2D)."""
     input:

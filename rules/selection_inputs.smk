@@ -1,4 +1,4 @@
-# What the rules of select_classes.smk and regroup.smk ask for: options, and what a person said of classes.
+# What the rules of select_classes.smk, second_chance.smk and regroup.smk ask for: options, and what a person said of classes.
 
 
 def selection_own(wildcards):
@@ -44,3 +44,20 @@ def regroup_options(wildcards):
 def regroup_own(wildcards):
     """Return the options of ours that a round's regrouping reads."""
     return {name: getattr(round_of(wildcards).own, name) for name in OF_REGROUPING}
+
+
+def again(name):
+    """Return an input function: that file of the second classification of a block."""
+    return lambda wildcards: block_of(wildcards).classified_again(name)
+
+
+def first_of_round(name):
+    """Return an input function: that file of a block's classification before it may be continued."""
+    return lambda wildcards: PLAN.first_classification(block_of(wildcards), name)
+
+
+def choice_of_second_chance(wildcards):
+    """Return the options of the choice from rejected particles: by score alone, and without floors."""
+    item = round_of(wildcards)
+    said = {"do_class_ranker": True, "rank_threshold": item.own.second_chance_threshold}
+    return dataclasses.asdict(SelectOptions(**said))

@@ -56,9 +56,9 @@ def fit(
 ) -> HistGradientBoostingClassifier:  # fmt: skip
     """Return the trees fitted to the good shares of classes.
 
-    A class weighs as the root of its members, times its `importance` if the table has that column. A class of good
-    share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the cross entropy of
-    the share itself.
+    A class weighs as the root of its members, times its `importance` if the table has that column. A class of
+    good share s counts as a good one with weight s and a bad one with weight 1 - s: the loss is then the cross entropy
+    of the share itself.
     """
     x, share = table[list(features)].to_numpy(), table["good_share"].to_numpy()
     weight = np.sqrt(table["judged"].to_numpy()) * (table["importance"].to_numpy() if "importance" in table else 1.0)

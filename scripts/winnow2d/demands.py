@@ -1,8 +1,8 @@
 """What a job asks a queue for: memory and time, from the number of its particles.
 
-Estimates, on the large side, from two numbers that were measured (2.4 kB per particle of a table in memory, 0.3 s per
-1,000 particles, iteration and 100 classes of small images on one core) and from the sizes of arrays. Nothing depends
-on their being right: a job that ran out goes on from its last iteration with more.
+Estimates, on the large side: 2.4 kB of memory per particle of a table were measured, the rest comes from the sizes of
+arrays and a guess of the time per particle, iteration and class. Nothing depends on their being right: a job that ran
+out goes on from its last iteration with more.
 """
 
 from __future__ import annotations

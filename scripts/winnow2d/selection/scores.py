@@ -17,7 +17,7 @@ import pandas as pd
 from winnow2d.selection.trees import ScoreModel, model_from
 
 MODEL_FILE = Path(__file__).with_name("class_score.json")
-LEAST_USEFULNESS, MOST_USEFULNESS = 0.7, 0.8  # of the coarsest and the finest average of a job
+LEAST_USEFULNESS, MOST_USEFULNESS = 0.7, 0.9  # of the coarsest and the finest average of a job
 
 
 class ClassScores(NamedTuple):
@@ -72,10 +72,10 @@ def score_classes(features: pd.DataFrame, model: ScoreModel | None = None) -> Cl
 
 
 def usefulness(features: pd.DataFrame) -> np.ndarray:
-    """Return how useful each average is (k,): 0.8 at the best resolution of the job, less the coarser, at least 0.7.
+    """Return how useful each average is (k,): 0.9 at the best resolution of the job, less the coarser, at least 0.7.
 
     With the usual threshold of 0.35 a class of which at least half is good is always kept, whatever its resolution:
-    small classes of a rare view are coarse. A sharp average is kept from a good share of 0.44 on.
+    small classes of a rare view are coarse. A sharp average is kept from a good share of 0.39 on.
     """
     relative = features["relative_resolution"].to_numpy(dtype=np.float64)  # log(resolution / best)
     finest = np.exp(-2 * np.maximum(relative, 0.0))
