@@ -49,7 +49,7 @@ CHAINS = {
 # What tells of times and places, or is made by RELION's order of jobs.
 TOLD = re.compile(
     r"(^|/)(provenance\.json|note\.txt|run\.(out|err)|benchmark[^/]*|default_pipeline\.star|job_pipeline\.star"
-    r"|winnow_state\.bin)$|^logs/|^\.|/\."
+    r"|winnow_[^/]*)$|^logs/|^\.|/\."
 )
 KINDS = ("all", "all", "script", "script", "terminate", "interrupt")
 
@@ -126,7 +126,7 @@ def kill_until_finished(project: Path, config: dict, rng: np.random.Generator, s
     """Start and kill a run again and again until it finishes, or all kills are spent; then let it finish."""
     while len(told) < KILLS:
         process = start(project, config)
-        time.sleep(float(rng.uniform(1.5, max(4.0, 0.6 * seconds))))
+        time.sleep(float(rng.uniform(1.5, max(3.5, 0.2 * seconds))))
         if process.poll() is not None and process.returncode == 0:
             break
         before, kind = last_iterations(project), str(rng.choice(KINDS))
