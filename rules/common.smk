@@ -22,6 +22,7 @@ from winnow2d.formats.cells import number_of
 from winnow2d.formats.given_job import given_job
 from winnow2d.formats.overrides import check_overrides, path_of
 from winnow2d.formats.optimiser_star import TABLE
+from winnow2d.formats.project import reserve_numbers
 from winnow2d.formats.star import read_star
 from winnow2d.option_values import without_result
 from winnow2d.options import (
@@ -130,6 +131,8 @@ def fault_of_continued(item, path):
             f"give more than {done}"
         )
     written = [PLAN.last_iteration(PLAN.block_named[name], "optimiser.star") for name in PLAN.classified]
+    written += [PLAN.first_classification(PLAN.block_named[name], "optimiser.star") for name in PLAN.continued]
+    written += [PLAN.block_named[name].classified_again("optimiser.star") for name in PLAN.second_chances]
     if path.resolve() in {Path(planned).resolve() for planned in written}:
         return "is what this project itself is to write, and would be removed first; go on from an earlier iteration"
     return ""
@@ -189,6 +192,8 @@ def begin():
     """Wait for what an earlier start has left running, then mark jobs whose process is gone."""
     runner.wait_for_others(JOBS, lambda sentence: print(sentence, file=sys.stderr, flush=True))
     put_project_right()
+    if any(int(Path(job).name[3:]) > 1000 for job in JOBS):
+        reserve_numbers(Path(), JOBS)  # RELION must give none of ours to a job of its own meanwhile
 
 
 def tell_where_the_report_is():

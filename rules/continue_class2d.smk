@@ -10,6 +10,7 @@ rule continue_class2d:
     input:
         unpack(first_classification),
         particles=particles_entering,
+        figures=figures_before,
     output:
         data="Class2D/job{round}4/run_it{iteration}_data.star",
         model="Class2D/job{round}4/run_it{iteration}_model.star",
@@ -38,5 +39,6 @@ rule continue_class2d:
     params:
         options=continued_options,
         own=own_options,
+        stop=stop_options,
     script:
         "../scripts/continue_class2d.py"

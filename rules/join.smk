@@ -23,5 +23,6 @@ rule join:
     params:
         options={"do_part": True},
         parts_per_file=PLAN.n_splits,
+        are_regrouped=bool(CONFIG.rounds[0].regroup),
     script:
         "../scripts/join.py"

@@ -12,6 +12,7 @@ rule regroup:
         data=classified("data.star"),
         model=classified("model.star"),
         optimiser=classified("optimiser.star"),
+        figures=figures_before,
     output:
         particles="Select/job{round}3/particles.star",
     log:
@@ -28,6 +29,7 @@ rule regroup:
         runtime=table_min,
     params:
         options=regroup_options,
+        stop=stop_options,
         own=regroup_own,
     script:
         "../scripts/regroup.py"

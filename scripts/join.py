@@ -28,7 +28,7 @@ SPEC = runner.JobSpec(
 with runner.job(globals(), SPEC) as job:
     paths = job.inputs.particles
     tables = {path.as_posix(): read_particle_table(path) for path in paths}
-    table = joined(tables, getattr(job.params, "parts_per_file", 1))
+    table = joined(tables, getattr(job.params, "parts_per_file", 1), getattr(job.params, "are_regrouped", False))
     write_particle_table(job.outputs.particles, table)
     logging.getLogger(__name__).info(
         "%s particles of %d files, %d optics groups", f"{len(table.particles):,}", len(paths), len(table.optics)

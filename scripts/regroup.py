@@ -9,7 +9,10 @@ from winnow2d.formats.particles import read_particle_table, write_particle_table
 from winnow2d.formats.selection_star import read_group_scales
 from winnow2d.list_replay import regrouped
 from winnow2d.options import SelectOptions
+from winnow2d.passed_rounds import reason_to_pass_on
 from winnow2d.selection.regroup import warn_of_small_groups
+
+logger = logging.getLogger("winnow2d")
 
 
 def inputs_of(options: SelectOptions) -> dict[str, str]:
@@ -36,11 +39,15 @@ SPEC = runner.JobSpec(
     planned_outputs=lambda options: {"particles": "particles.star"},
 )
 
+
 with runner.job(globals(), SPEC) as job:
     table = read_particle_table(job.inputs.particles)
-    scales = read_group_scales(job.inputs.model)
-    table = regrouped(table, scales, job.options.nr_groups, job.own.min_group_size)
+    if reason := reason_to_pass_on(job):  # these are the groups of the round before
+        logger.info("Passed on: %s", reason)
+    else:
+        scales = read_group_scales(job.inputs.model)
+        table = regrouped(table, scales, job.options.nr_groups, job.own.min_group_size)
+        names = table.particles["rlnGroupName"].tolist()
+        logger.info("%s particles in %d groups", f"{len(names):,}", len(set(names)))
+        warn_of_small_groups(names)
     write_particle_table(job.outputs.particles, table)
-    names = table.particles["rlnGroupName"].tolist()
-    logging.getLogger(__name__).info("%s particles in %d groups", f"{len(names):,}", len(set(names)))
-    warn_of_small_groups(names)

@@ -18,6 +18,8 @@ from winnow2d import runner
 from winnow2d.errors import ImageError, JobError, StarError
 from winnow2d.formats import mrc
 from winnow2d.formats.cells import number_or
+from winnow2d.formats.choice_record import NAME as CHOICE
+from winnow2d.formats.choice_record import read_choice
 from winnow2d.formats.iteration_names import iteration_number, iterations_up_to
 from winnow2d.formats.jobs import is_ours, read_job_star
 from winnow2d.formats.ledger import read_ledger, write_whole_ledger
@@ -128,6 +130,7 @@ def read_rounds(inputs: Any) -> list[RoundRecord]:
             previous_averages=previous_averages,
             facts=round_facts(optimiser, iteration, history),
             is_pending=class_path.name == PROPOSAL,
+            is_by_hand=(class_path.parent / CHOICE).is_file() and not read_choice(class_path.parent).is_automatic,
             made_for=hashlib.sha256(classes.read_bytes()).hexdigest(),
         )
         own = {name: paths[number] for name, paths in some.items() if number in paths}

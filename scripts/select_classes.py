@@ -133,8 +133,10 @@ with runner.job(globals(), SPEC) as job:
         folder, job.inputs.data, job.outputs.particles, choice, job.options, job.own, hand, guard, moves
     )
     moved = moved_with_averages(table, moves, str(job.inputs.data))
-    duplicates = choosing.duplicates_of(moved, choice.kept, job.options, str(job.inputs.data))
     filtered = choosing.filtered(judged, choice, job.own, guard)
+    index = class_indices(table, k)
+    by_filter, _ = particle_decisions(index, choice.kept, choice.rule, filtered.decisions)
+    duplicates = choosing.duplicates_of(moved, by_filter, job.options, str(job.inputs.data))
     decisions = {**filtered.decisions, **duplicates}
     write_particle_ledger(
         job.outputs.particle_ledger, *classified_particles(table, k), choice.kept, choice.rule, decisions,
@@ -142,7 +144,7 @@ with runner.job(globals(), SPEC) as job:
     )  # fmt: skip
     logger.info(choice.sentence)
     choice.check_not_empty(str(spare_ledger))
-    is_kept, _ = particle_decisions(class_indices(table, k), choice.kept, choice.rule, decisions)
+    is_kept, _ = particle_decisions(index, choice.kept, choice.rule, decisions)
     if job.options.do_remove_duplicates:
         logger.info(
             "%s duplicates within %g A removed, %s particles remain",

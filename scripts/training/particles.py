@@ -1,4 +1,4 @@
-"""Fit the weights of the particle filter to simulated sets: python -m training.particles --seeds 3001 3024.
+"""Fit the weights of the particle filter to simulated sets: python -m training.particles --seeds 3001 3016.
 
 The sets are such as most data are, and none that the class scores were fitted to: the filter is to know how far these
 can be trusted on others. Printed are the table for `selection/particle_filter.py`, and how well good particles are
@@ -99,7 +99,7 @@ def tell_of_unseen(examples: list[Example]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Fit the table to a range of sets."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs=2, default=(3001, 3024), metavar=("FIRST", "LAST"))
+    parser.add_argument("--seeds", type=int, nargs=2, default=(3001, 3016), metavar=("FIRST", "LAST"))
     first, last = parser.parse_args(arguments).seeds
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logger.setLevel(logging.INFO)

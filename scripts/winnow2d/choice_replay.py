@@ -60,8 +60,14 @@ def replay_project(project: Path) -> list[Replay]:
     if not replays:
         raise WinnowError(f"{project / REPORT}: no record of a choice (round_NN/choice.yaml). Name a project.")
     alias = project / "Select/clean/particles.star"
-    final = alias.resolve().relative_to(project.resolve()).as_posix() if alias.is_file() else ""
-    for directory in _following(project, [replay.selected for replay in replays], final):
+    root, target = project.resolve(), alias.resolve()
+    final = target.relative_to(root).as_posix() if alias.is_file() and target.is_relative_to(root) else ""
+    try:
+        following = _following(project, [replay.selected for replay in replays], final)
+    except WinnowError as error:
+        following = []
+        replays.append(Replay(Path("what follows the choices"), "", differences=[str(error)]))
+    for directory in following:
         replays.append(_made_again(project, directory))
     if final and not final.startswith("Select/job008/"):  # rows of another extraction (own.map_to)
         reached = [replay.selected for replay in replays]
@@ -136,7 +142,8 @@ def _compare(
         n_unclassified=int((index < 0).sum()),
     )
     found.differences += _first_of(_class_differences(choice, counts, classes))
-    table = read_particle_table(project / record.classification)
+    entered = (project / record.selected).with_name("rank_data.star")  # names as they are found from the project
+    table = read_particle_table(entered if entered.is_file() else project / record.classification)
     if list(table.particles["rlnImageName"]) != particles["image_name"].tolist():
         found.differences.append(f"particles.tsv does not list the particles of {record.classification}.")
         return
@@ -172,13 +179,14 @@ def _own_decisions(
     table: ParticleTable, choice: Choice, record: ChoiceRecord, index: np.ndarray, particles: pd.DataFrame
 ) -> dict[int, ParticleDecision]:
     """Return the decisions on single particles: duplicates found again, the filter's from the recorded numbers."""
+    filtered: dict[int, ParticleDecision] = {}
+    if record.filter_limits and COLUMN in particles:  # else there are no posteriors, as of RELION's files
+        by, limits = deciders(choice.decided_by, record.exceptions), Limits(**record.filter_limits)
+        numbers = particles[COLUMN].to_numpy(dtype=np.float64)
+        filtered = dict(decisions_by(numbers, index, choice.kept, by, limits))
+    is_kept, _ = particle_decisions(index, choice.kept, choice.rule, filtered)
     options = SelectOptions(**record.particle_rules)
-    duplicates = duplicates_of(table, choice.kept, options, record.classification)
-    if not record.filter_limits or COLUMN not in particles:  # no posteriors, as of RELION's files
-        return dict(duplicates)
-    by, limits = deciders(choice.decided_by, record.exceptions), Limits(**record.filter_limits)
-    filtered = decisions_by(particles[COLUMN].to_numpy(dtype=np.float64), index, choice.kept, by, limits)
-    return {**filtered, **duplicates}
+    return {**filtered, **duplicates_of(table, is_kept, options, record.classification)}
 
 
 def _particle_differences(is_kept: np.ndarray, reason: np.ndarray, particles: pd.DataFrame) -> Iterator[str]:

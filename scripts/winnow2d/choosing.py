@@ -23,7 +23,6 @@ from winnow2d.formats.run_warnings import write_run_warnings
 from winnow2d.formats.selection_star import (
     check_class_indices,
     class_image_names,
-    class_indices,
     highres_limit_ang,
     mask_diameter_ang,
     rows_of,
@@ -250,14 +249,14 @@ def filtered(judged: Judged, choice: Choice, own: OwnOptions, guard: ViewGuard |
 
 
 def duplicates_of(
-    table: ParticleTable, kept_classes: np.ndarray, options: SelectOptions, where: str
+    table: ParticleTable, is_kept: np.ndarray, options: SelectOptions, where: str
 ) -> Mapping[int, ParticleDecision]:
-    """Return the rows of duplicates among the particles of kept classes, with the reason for the ledger."""
-    if not (options.do_remove_duplicates and kept_classes.any()):
+    """Return the rows of duplicates among particles that are kept (n,), with the reason for the ledger."""
+    if not (options.do_remove_duplicates and is_kept.any()):
         return {}
-    rows = np.flatnonzero(np.append(kept_classes, False)[class_indices(table, len(kept_classes))])
+    rows = np.flatnonzero(is_kept)
     kept = rows_of(table, rows)
-    positions = read_positions(kept, f"{where}, of kept classes")
+    positions = read_positions(kept, f"{where}, of kept particles")
     pixel = options.image_angpix if options.image_angpix > 0 else image_pixel_size(table, where)
     micrograph_pixels = micrograph_pixel_sizes(kept, where)
     if micrograph_pixels is not None and not np.allclose(micrograph_pixels, pixel, rtol=1e-3):

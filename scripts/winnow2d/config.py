@@ -244,6 +244,8 @@ class _Check:
             merged["own"] = dataclasses.replace(merged["own"], device="gpu")
         result = Round(number, **merged)
         total, further = result.class2d.n_iterations, result.own.continue_to
+        if result.class2d.do_em and further > 999:
+            self.problem(f"{place}: own.continue_to: {further} found, at most 999 with do_em.")
         if 0 < further <= total:
             self.problem(
                 f"{place}: own.continue_to: {further} counts all iterations, also the {total} before; give more."

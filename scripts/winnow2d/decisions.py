@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 AUTOMATIC = "automatic"
+EARLY_STOP = "early stop"
+NOBODY = ("", AUTOMATIC, EARLY_STOP)  # no person decided
 
 
 class ClassDecision(NamedTuple):

@@ -18,7 +18,7 @@ from winnow2d.plan import Block, Plan
 
 UNKNOWN = 500_000  # particles, where nothing tells how many there will be
 LIGHT = 500_000  # particles up to which choosing classes, regrouping and the page are light work
-LONGEST_MIN = 1440  # of a first attempt: a longer job is one that no partition of a day or less would take
+LONGEST_MIN = 1440  # a longer job is one that no partition of a day or less would take
 _BOX_PX = 256  # a large one: the box is known only when particles have been entered
 _START_MIN = 30  # to start, to compile, and on a slow disk
 _STEP_MB = 500
@@ -56,7 +56,9 @@ def _entering(plan: Plan) -> int:
         return config.demo.particles
     if config.micrographs and config.micrographs.demo:
         return config.micrographs.demo.particles
-    found = [count_rows(path) for path in config.particles or plan.coordinates or plan.all_entered]
+    found = [
+        count_rows(path) for path in config.particles or plan.all_entered
+    ]  # a list of coordinate files has a line per micrograph
     known = [number for number in found if number is not None]
     return sum(known) if known and len(known) == len(found) else UNKNOWN
 
@@ -108,9 +110,9 @@ def full_passes(item: Round) -> float:
 def class2d_min(item: Round, n_particles: int, threads: int, attempt: int = 1) -> int:
     """Return the time of a classification, in minutes."""
     work = n_particles * full_passes(item) * item.class2d.nr_classes * 6e-4 / 60  # minutes of one core
-    return grown(min(_START_MIN + work / max(1, threads), LONGEST_MIN), attempt, 10)
+    return min(grown(_START_MIN + work / max(1, threads), attempt, 10), LONGEST_MIN)
 
 
 def table_min(n_particles: int, attempt: int = 1) -> int:
     """Return the time of a job that reads and writes particles, in minutes: 1,000 in a second at the slowest."""
-    return grown(min(_START_MIN + n_particles / 60_000, LONGEST_MIN), attempt, 10)
+    return min(grown(_START_MIN + n_particles / 60_000, attempt, 10), LONGEST_MIN)

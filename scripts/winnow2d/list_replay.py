@@ -17,6 +17,7 @@ from winnow2d.formats.second_chance import with_returned, with_tag
 from winnow2d.formats.selection_star import group_and_optics, micrograph_names, read_group_scales, with_groups
 from winnow2d.join_options import JoinStarOptions
 from winnow2d.options import SelectOptions
+from winnow2d.passed_rounds import reason_of
 from winnow2d.selection.choose import choose_classes
 from winnow2d.selection.particle_filter import COLUMN, decisions_by
 from winnow2d.selection.regroup import number_groups, regroup, regroup_by_size
@@ -59,9 +60,12 @@ def made_again(project: Path, directory: str) -> ParticleTable:
     job = _job(project, directory)
     if directory.startswith("JoinStar/"):
         tables = {path: read_particle_table(project / path) for path in as_list(job.inputs["particles"])}
-        return joined(tables, int(job.params.get("parts_per_file", 1)))
+        return joined(tables, int(job.params.get("parts_per_file", 1)), bool(job.params.get("are_regrouped", False)))
     if "rejected" in job.inputs:
         return _second_chance(project, job)
+    before = [project / path for path in as_list(job.inputs.get("figures", []))]
+    if reason_of(job.params.get("stop", {}), before):
+        return read_particle_table(project / _one(job, "particles"))
     return regrouped(
         read_particle_table(project / _one(job, "particles")),
         read_group_scales(project / _one(job, "model")),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from winnow2d.formats.continuation import read_start
+from winnow2d.formats.convergence import CONVERGENCE_FILE
 from winnow2d.formats.particles import particles_from_table, read_particle_table, sort_by_micrograph
 from winnow2d.formats.refinement import IterationWriter, remove_iterations_after
 from winnow2d.formats.round_figures import read_round_figures
@@ -20,8 +21,11 @@ logger = logging.getLogger("winnow2d")
 
 def reason_to_pass_on(job: Any) -> str:
     """Return why a job has nothing to do but to pass on what the round before made; empty if it has to work."""
-    stop: Mapping[str, Any] = getattr(job.params, "stop", {})
-    files = getattr(job.inputs, "figures", [])
+    return reason_of(getattr(job.params, "stop", {}), getattr(job.inputs, "figures", []))
+
+
+def reason_of(stop: Mapping[str, Any], files: Sequence[str | Path]) -> str:
+    """Return why no round is to follow those of which these files tell, newest first; empty if one is."""
     if not stop or not files:
         return ""
     last, *before = (RoundFigures(**read_round_figures(path)) for path in files)  # type: ignore[arg-type]
@@ -38,7 +42,8 @@ def pass_on_classification(job: Any, reason: str) -> None:
     particles = replace(iteration.particles, psi_deg=entered.psi_deg, offset_ang=entered.offset_ang)
     iteration = replace(iteration, number=total, total=total, particles=particles)
     remove_iterations_after(job.stem("run"), -1)
-    (job.directory / STATE_FILE).unlink(missing_ok=True)
+    for left in (STATE_FILE, CONVERGENCE_FILE):  # of an earlier run that was not passed on
+        (job.directory / left).unlink(missing_ok=True)
     IterationWriter(table, job.options, job.own, job.command).write(job.stem("run"), iteration)
     logger.info("Passed on from %s without any iteration: %s", optimiser, reason)
     job.record(passed_on=optimiser.as_posix(), reason=reason)

@@ -191,9 +191,11 @@ class Plan(InputPlan):
         is_asked = own.stop_share < 1 or own.stop_unimproved
         if not is_asked or number == 1 or block.name in self.boxed or block.round.is_by_hand:
             return []
-        last = [one for one in self.blocks if number - 2 <= one.round.number < number]
-        before = [one for one in last if one.round.number == number - 1]
-        return last[::-1] if len(last) <= 2 and len(before) == 1 and not self.is_given(before[0]) else []
+        before = [one for one in self.blocks if one.round.number == number - 1]
+        earlier = [one for one in self.blocks if one.round.number == number - 2]
+        if len(before) != 1 or self.is_given(before[0]):
+            return []
+        return [*before, *(earlier if len(earlier) == 1 else [])]
 
     def figures(self, block: Block) -> str:
         """Return what says what a block came to."""

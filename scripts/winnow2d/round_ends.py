@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from winnow2d.choosing import Judged
-from winnow2d.decisions import ClassDecision
+from winnow2d.decisions import EARLY_STOP, ClassDecision
 from winnow2d.formats.round_figures import write_round_figures
 from winnow2d.selection.choose import Choice
 from winnow2d.selection.stopping import figures_of
-
-EARLY_STOP = "early stop"
 
 
 def decisions_passed_on(judged: Judged, reason: str) -> tuple[ClassDecision, ...]:

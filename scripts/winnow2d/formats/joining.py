@@ -29,11 +29,11 @@ def read_joined(paths: str | Path | Sequence[str | Path]) -> ParticleTable:
     return joined(tables) if len(tables) > 1 else next(iter(tables.values()))
 
 
-def joined(tables: Mapping[str, ParticleTable], parts_per_file: int = 1) -> ParticleTable:
+def joined(tables: Mapping[str, ParticleTable], parts_per_file: int = 1, are_regrouped: bool = False) -> ParticleTable:
     """Return the particles of several files, one file after the other.
 
     Of every `parts_per_file` tables the second and later ones are further parts of one file: groups of one name are
-    one group there.
+    one group there. Where the parts were regrouped, each by itself, no group of one is a group of another.
 
     Parameters
     ----------
@@ -50,17 +50,33 @@ def joined(tables: Mapping[str, ParticleTable], parts_per_file: int = 1) -> Part
     optics, numbers = _joined_optics(tables, problems)
     if problems:
         raise StarError(*problems)
+    tables = _with_source_names(tables)
     common = _common_columns(tables)
     parts = []
     for position, (path, table) in enumerate(tables.items()):
         rows = table.particles[common].copy()
         rows[labels.OPTICS_GROUP] = rows[labels.OPTICS_GROUP].map(numbers[path]).astype(object)
-        if position >= parts_per_file and labels.GROUP_NAME in common:
+        if are_regrouped and position and labels.GROUP_NAME in common:
+            rows[labels.GROUP_NAME] = f"part{position + 1}_" + rows[labels.GROUP_NAME]
+        elif position >= parts_per_file and labels.GROUP_NAME in common:
             rows[labels.GROUP_NAME] = "optics" + rows[labels.OPTICS_GROUP] + "_" + rows[labels.GROUP_NAME]
         parts.append(rows)
     particles = pd.concat(parts, ignore_index=True)
     _tell_of_duplicates(particles)
     return ParticleTable(optics, particles)
+
+
+def _with_source_names(tables: Mapping[str, ParticleTable]) -> Mapping[str, ParticleTable]:
+    """Return the tables, all with the names that images came with if any table has them."""
+    label = labels.SOURCE_IMAGE_NAME
+    if not any(label in table.particles for table in tables.values()):
+        return tables
+    return {
+        path: table
+        if label in table.particles
+        else ParticleTable(table.optics, table.particles.assign(**{label: table.particles[labels.IMAGE_NAME]}))
+        for path, table in tables.items()
+    }
 
 
 def _joined_optics(

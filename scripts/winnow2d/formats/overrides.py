@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from winnow2d.decisions import NOBODY as RULES
 from winnow2d.decisions import ByHand, ClassDecision
 from winnow2d.errors import ConfigError, StarError
 from winnow2d.formats.cells import numbers_of
@@ -47,7 +48,7 @@ def read_overrides(path: str | Path, is_automatic: bool = True) -> ByHand:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, bytes that are no text
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{path}: expected keys ({', '.join(KEYS)}), found {raw!r}.")
@@ -109,8 +110,11 @@ class _Reader:
 
     def _round(self) -> None:
         expected = Path(self.path).stem.rpartition("_")[2]
+        if not expected.isdecimal():
+            self.problems.append("expected a file called round_NN.yaml.")
+            return
         number = self.raw.get("round", expected)
-        if isinstance(number, bool) or not str(number).isdigit() or int(number) != int(expected):
+        if isinstance(number, bool) or not str(number).isdecimal() or int(number) != int(expected):
             self.problems.append(f"round: {number}, but by its name the file is that of round {int(expected)}.")
 
     def _text(self, raw: Mapping[Any, Any], name: str, place: str = "") -> str:
@@ -118,7 +122,10 @@ class _Reader:
         if isinstance(value, (list, Mapping, bool)):
             self.problems.append(f"{place}{name}: expected a text, found {value!r}.")
             return ""
-        return "" if value is None else " ".join(str(value).split())
+        text = "" if value is None else " ".join(str(value).split())
+        if name == "by" and text.lower() in RULES:
+            self.problems.append(f"{place}by: {text} is what Winnow calls its own rules; give a person's name.")
+        return text
 
     def _entries(self, name: str, is_kept: bool) -> list[ClassDecision]:
         raw = self.raw.get(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,12 @@ def changed_pipeline(project: Path) -> Iterator[Pipeline]:
         pipeline.raise_counter(path.relative_to(project).as_posix() for path in project.glob("*/job[0-9]*"))
         write_pipeline(project / PIPELINE, pipeline)
     (project / _CHANGED).touch()
+
+
+def reserve_numbers(project: Path, jobs: Iterable[str]) -> None:
+    """Raise the job counter above planned jobs, so that none made in RELION meanwhile takes a number of theirs."""
+    with changed_pipeline(project) as pipeline:
+        pipeline.raise_counter(jobs)
 
 
 def _enter(pipeline: Pipeline, entry: JobEntry, status: str) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from winnow2d.decisions import NOBODY
 from winnow2d.report.tables import Entry, Override, RoundRecord, kept_mask
-
-AUTOMATIC = "automatic"
 
 
 def override_of(document: Any) -> Override:
@@ -87,7 +86,7 @@ def selection_data(record: RoundRecord, classes: pd.DataFrame, project: str) -> 
 
 def _entry_of_ledger(record: RoundRecord, row: Mapping[str, Any]) -> Entry | None:
     """Return the decision of a person that the ledger tells of, where the file itself is not at hand."""
-    if record.is_pending or record.override or row["decided_by"] in ("", AUTOMATIC):
+    if record.is_pending or record.override or row["decided_by"] in NOBODY:
         return None
     return Entry(row["is_kept"], row["decided_by"], "")
 
@@ -97,14 +96,14 @@ def _automatic(record: RoundRecord, row: Mapping[str, Any], automatic: pd.Series
     if automatic is not None:
         value = automatic.at[row["class_number"]]
         return value == "yes" if isinstance(value, str) else bool(value)
-    return row["is_kept"] if record.is_pending or row["decided_by"] in ("", AUTOMATIC) else None
+    return row["is_kept"] if record.is_pending or row["decided_by"] in NOBODY else None
 
 
 def _one_name(record: RoundRecord) -> str:
     """Return who decided by hand, where the ledger names one person only."""
     if record.is_pending or "decided_by" not in record.class_ledger:
         return ""
-    names = sorted(set(record.class_ledger["decided_by"]) - {"", AUTOMATIC})
+    names = sorted(set(record.class_ledger["decided_by"]) - set(NOBODY))
     return names[0] if len(names) == 1 else ""
 
 

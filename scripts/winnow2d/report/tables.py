@@ -58,6 +58,7 @@ class RoundRecord:
     facts: dict[str, str] = field(default_factory=dict)  # options worth naming, label -> text
     label: str = ""  # "Round 1", or "Round 1, part 2"
     is_pending: bool = False
+    is_by_hand: bool = False  # a person chooses, not a rule that a person may correct
     made_for: str = ""  # SHA-256 of the file of averages, in hex
     override: Override | None = None  # overrides/round_NN.yaml, where there is one
     warnings: pd.DataFrame | None = None  # kind, sentence, classes ("3,7")
@@ -78,8 +79,7 @@ class RoundRecord:
     @property
     def is_manual(self) -> bool:
         """Whether a person chooses the classes, not a rule that a person may correct."""
-        names = self.class_ledger.get("decided_by")
-        return self.is_pending or (names is not None and len(names) > 0 and not (names == "automatic").any())
+        return self.is_pending or self.is_by_hand
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def choose_classes(n_particles: np.ndarray, scores: ClassScores, rules: Rules, n
     Notes
     -----
     RELION counts the particles of a class as its share of the posterior; here they are the particles that
-    will really be written, so that a floor holds exactly.
+    will be written, but for single ones that are pruned or duplicates of others.
     """
     n_particles = np.asarray(n_particles, dtype=np.int64)
     scores = ClassScores(*(np.asarray(values, dtype=np.float64) for values in scores))
@@ -131,7 +131,7 @@ def choose_classes(n_particles: np.ndarray, scores: ClassScores, rules: Rules, n
     kept[by_floor] = True
     by_guard = _added_by_the_guard(kept, scores, n_particles, rules, n_unclassified)
     if by_guard:
-        faults.append(_said_of_the_guard(kept, by_guard, n_particles, limit, rules))
+        faults.append(_said_of_the_guard(kept, by_guard, n_particles, limit, rules, n_unclassified))
     kept[by_guard] = True
     added = dict.fromkeys(by_floor, f"added to reach {floor}")
     added |= dict.fromkeys(by_guard, f"added by the guard (own.least_kept {rules.least_kept:g})")
@@ -142,10 +142,10 @@ def choose_classes(n_particles: np.ndarray, scores: ClassScores, rules: Rules, n
 
 
 def _said_of_the_guard(
-    kept: np.ndarray, added: list[int], n_particles: np.ndarray, limit: Limit, rules: Rules
+    kept: np.ndarray, added: list[int], n_particles: np.ndarray, limit: Limit, rules: Rules, n_unclassified: int
 ) -> Notice:
     """Return the warning that the guard had to add classes."""
-    n_kept, n_all = int(n_particles[kept].sum()), int(n_particles.sum())
+    n_kept, n_all = int(n_particles[kept].sum()), int(n_particles.sum()) + n_unclassified
     classes = ", ".join(str(k + 1) for k in added)
     return Notice(
         "guard",

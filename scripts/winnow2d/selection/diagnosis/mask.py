@@ -54,12 +54,16 @@ def _clipped(model: Model, averages: Averages, profile: np.ndarray) -> Finding |
     if averages.share(concerned) < _SHARE:
         return None
     diameter = averages.mask_diameter_ang
-    suggested = _stepped(_diameter_beyond(model, averages, concerned))
+    most = _STEP_ANG * np.floor(averages.box_ang / _STEP_ANG)
+    suggested = float(min(_stepped(_diameter_beyond(model, averages, concerned)), most))
+    advice = f"Enlarge class2d: {{particle_diameter: {suggested:g}}}"
+    if suggested <= diameter:
+        advice = "The box has no room for a larger one: extract the particles in a larger box"
     density = averages.mean(rim, concerned)
     return Finding(
         "mask_clips",
         f"In {concerned.sum()} averages the density at the rim of the mask of {diameter:g} A is still {density:.0%} of "
-        f"the highest: it cuts into the particle. Enlarge class2d: {{particle_diameter: {suggested:g}}}.",
+        f"the highest: it cuts into the particle. {advice}.",
         {"rim_density": density, "particle_diameter": diameter, "suggested_particle_diameter": suggested},
         np.flatnonzero(concerned),
     )
