@@ -70,6 +70,8 @@ def test_stack_create_turns_and_shifts_our_particles_onto_their_averages(ours):
     assert len(turned) == len(plain) == len(table) == len(read_star(ours / "out/turned.star")["particles"])
     for number in np.unique(classes):
         rows = classes == number
+        if rows.sum() < 20:  # single particles of a class that was dropped
+            continue
         found = correlation(corrected_average(turned[rows], defocus[rows]), averages[number - 1])
         unturned = correlation(corrected_average(plain[rows], defocus[rows]), averages[number - 1])
         assert found >= (0.95 if rows.sum() > 100 else 0.7)  # a few noisy images say less

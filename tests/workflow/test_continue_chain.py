@@ -33,7 +33,7 @@ def test_it_is_the_unbroken_run(folder):
     assert not list((second / "Class2D/job011").glob("run_it001*"))
     names = [path.name for path in (first / "Class2D/job011").glob("run_it003_*")]
     names = [f"Class2D/job011/{name}" for name in names] + ["Select/job022/particles.star"]
-    assert len(names) == 6
+    assert len(names) == 7
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 

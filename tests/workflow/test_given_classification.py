@@ -20,7 +20,7 @@ GIVEN = "../theirs/Class2D/job002/run_it004_optimiser.star"
 CONFIG = {
     "input": {"optimiser": GIVEN},
     "class2d": {"nr_classes": 2, "do_em": True, "nr_iter_em": 1, "particle_diameter": 190, "psi_sampling": 12},
-    "select": {"rank_threshold": 0.5, "do_regroup": True, "nr_groups": 4},
+    "select": {"rank_threshold": 0.8, "do_regroup": True, "nr_groups": 4},
     # a class of one iteration may score badly: a floor keeps the chain going
     "rounds": [{}, {"select": {"select_nr_classes": 2, "do_regroup": False}}],
 }
