@@ -87,3 +87,18 @@ def test_a_column_of_the_optics_that_only_some_have():
     tables["b.star"].optics["rlnBeamTiltX"] = "0.1"
     with pytest.raises(StarError, match=r"b.star: data_optics and that of the first file differ .* rlnBeamTiltX"):
         joined(tables)
+
+
+def test_groups_that_parts_made_by_themselves_stay_apart():
+    parts = {f"part{i}.star": table(["A"], [(f"{i}@s.mrcs", 1, "m1")], rlnGroupName="group_1") for i in (1, 2, 3)}
+    names = joined(parts, parts_per_file=3, are_regrouped=True).particles["rlnGroupName"].tolist()
+    assert names == ["group_1", "part2_group_1", "part3_group_1"]
+    assert joined(parts, parts_per_file=3).particles["rlnGroupName"].tolist() == ["group_1"] * 3
+
+
+def test_the_names_that_images_came_with_are_kept_where_only_some_files_have_them():
+    one = table(["A"], [("1@s.mrcs", 1, "m1")])
+    other = table(["A"], [("1@Extract/job101/source/s.mrcs", 1, "m2")], winnowSourceImageName="1@s.mrcs")
+    found = joined({"a.star": one, "b.star": other}).particles
+    assert found["winnowSourceImageName"].tolist() == ["1@s.mrcs", "1@s.mrcs"]
+    assert found["rlnImageName"].tolist() == ["1@s.mrcs", "1@Extract/job101/source/s.mrcs"]

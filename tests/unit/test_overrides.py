@@ -116,3 +116,19 @@ def test_relions_own_file_of_a_choice(tmp_path):
 def test_the_file_has_the_name_of_its_report_folder():
     assert path_of("02") == "overrides/round_02.yaml"
     assert path_of("11") == "overrides/round_11.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("round_02.yaml", "why: 2026-02-30\nkeep: [1]\n", "is not valid YAML"),
+        ("round_02.yaml", 'round: "\u00b2"\nkeep: [1]\n', "by its name the file is that of round 2"),
+        ("mine.yaml", "keep: [1]\n", "expected a file called round_NN.yaml"),
+        ("round_02.yaml", "by: Automatic\nkeep: [1]\n", "is what Winnow calls its own rules"),
+    ],
+)
+def test_odd_files_end_with_one_sentence(tmp_path, name, text, words):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=words):
+        read_overrides(path)

@@ -41,10 +41,11 @@ def test_what_the_rule_would_do_is_not_guessed_where_a_person_decided():
     assert of_class(data_of(dataclasses.replace(record, class_ledger=told)), 2)["automatic"] is False
 
 
-def test_a_round_decided_by_one_person_alone_is_manual():
+def test_a_round_is_manual_by_its_record_and_not_because_a_person_named_every_class():
     record = make_round(1, 60)
     assert not record.is_manual
-    assert dataclasses.replace(record, class_ledger=record.class_ledger.assign(decided_by="Jane")).is_manual
+    assert not dataclasses.replace(record, class_ledger=record.class_ledger.assign(decided_by="Jane")).is_manual
+    assert dataclasses.replace(record, is_by_hand=True).is_manual
     assert make_pending(1, 60).is_manual
     assert not dataclasses.replace(record, class_ledger=record.class_ledger.drop(columns="decided_by")).is_manual
 

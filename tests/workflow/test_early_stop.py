@@ -16,7 +16,11 @@ from workflow.snakemake_runs import DEMO, fingerprints, finished
 pytestmark = pytest.mark.workflow
 
 STOPPED = DEMO | {
-    "rounds": [{}, {"class2d": {"nr_classes": 2}, "select": {"do_recenter": True}}, {}],
+    "rounds": [
+        {},
+        {"class2d": {"nr_classes": 2}, "select": {"do_recenter": True}},
+        {"own": {"continue_to": 5}, "select": {"do_regroup": True, "nr_groups": 2}},
+    ],
     "own": {"stop_share": 0.3},
 }
 
@@ -44,6 +48,8 @@ def test_later_rounds_hold_what_the_first_one_kept(project):
         assert read_iteration(job / "run_it003_optimiser.star").model.n_classes == 3
         assert len(particles(job / "run_it003_data.star")) == len(particles(first))
         assert not (job / "run_it002_data.star").exists()
+    assert "Passed on unchanged" in (project / "Class2D/job034/run.out").read_text(encoding="utf-8")
+    assert particles(project / "Select/job033/particles.star").equals(particles(first))
         rules = (project / f"report/round_0{number}/classes.tsv").read_text(encoding="utf-8")
         assert "passed on: round 1 kept" in rules
 

@@ -123,7 +123,7 @@ class _Reader:
             self.problems.append(f"{place}{name}: expected a text, found {value!r}.")
             return ""
         text = "" if value is None else " ".join(str(value).split())
-        if name == "by" and text.lower() in RULES:
+        if name == "by" and text and text.lower() in RULES:
             self.problems.append(f"{place}by: {text} is what Winnow calls its own rules; give a person's name.")
         return text
 
