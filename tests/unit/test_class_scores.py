@@ -167,3 +167,11 @@ def test_scoring_imports_nothing_that_only_training_needs():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": sys.path[0]}
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_score_is_the_good_share_times_the_usefulness_of_the_average():
+    features = features_of(cases.make_iteration())
+    found = score_classes(features)
+    np.testing.assert_allclose(found.score, found.good_share * usefulness(features), atol=2e-6)
+    live = found.good_share > 0
+    assert (found.score[live] < found.good_share[live]).all()
