@@ -23,7 +23,7 @@ test: $(TEST_ENVIRONMENT)  ## run every test and every check; the summary is the
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-faults: $(TEST_ENVIRONMENT)  ## kill jobs, queue and disk at every moment, and see that nothing is lost
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m faults
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m faults
 
 pipeliner: $(PIPELINER_ENVIRONMENT)  ## install the CCP-EM Pipeliner, 0.6 GB, in .venv-pipeliner for the tests that run it
 

@@ -21,7 +21,7 @@ from slurm_cluster import Cluster, wait_for
 from workflow.queue_runs import JOB, QueueRun, contents, iterations_done, long_config, went_on_after
 from workflow.snakemake_runs import finished
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slurm, pytest.mark.faults, pytest.mark.xdist_group("queue")]
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm, pytest.mark.faults]
 
 N_ITERATIONS = 20
 CONFIG = long_config(N_ITERATIONS)
