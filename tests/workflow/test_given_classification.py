@@ -150,7 +150,7 @@ def test_images_are_needed_only_where_a_round_follows(folder, tmp_path):
     assert "data_particles: 10 of 10 stacks are missing" in answer.stdout
     assert not (project / "Select/job012/particles.star").exists()
     assert not (project / "Extract").exists()
-    finished(project, ONE_ROUND)
+    finished(project, ONE_ROUND | {"select": {"rank_threshold": CONFIG["select"]["rank_threshold"]}})
     assert "10 of 10 stacks are missing" in (project / "Select/job012/run.out").read_text()
     ours, other = (read_particle_table(path / "Select/job012/particles.star") for path in (project, folder / "ours"))
     assert ours.particles.equals(other.particles)
