@@ -132,13 +132,18 @@ def largest_difference(
     return float(np.abs(1 / (1 + np.exp(-shipped.log_odds(table))) - theirs).max())
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Cross-validate, fit to everything, and write the model if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def command_line(description: str | None, arguments: list[str] | None) -> argparse.Namespace:
+    """Return what a command that fits a model is told, its log going to the terminal: `cache` and `write`."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--write", action="store_true", help="replace the model that ships")
-    chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Cross-validate, fit to everything, and write the model if asked to."""
+    chosen = command_line(__doc__, arguments)
     table = read_examples(chosen.cache.glob("job_*[0-9].npz"))
     table = table[table["judged"] > 0].reset_index(drop=True)
     table["importance"] = np.where(table["seed"] >= FIRST_TYPICAL, 1.0, WIDE_WEIGHT)

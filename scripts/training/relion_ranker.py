@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
@@ -14,7 +13,7 @@ import pandas as pd
 
 from training import measures
 from training.cache import CachedJob, read_job
-from training.fit import content_of, cross_validated, fit, largest_difference, text_of
+from training.fit import command_line, content_of, cross_validated, fit, largest_difference, text_of
 from training.sets import FIRST_TYPICAL
 from winnow2d.selection.relion_columns import relion_columns
 from winnow2d.selection.relion_features import FEWEST_PARTICLES, relion_features, relion_pictures
@@ -106,11 +105,7 @@ def _report(table: pd.DataFrame, found: np.ndarray) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Cross-validate, fit to everything, and write the model if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cache", type=Path)
-    parser.add_argument("--write", action="store_true", help="replace the model that ships")
-    chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    chosen = command_line(__doc__, arguments)
     table = read_examples(chosen.cache.glob("job_*[0-9].npz"))
     features = [name for name in table if name not in _TRUTH]
     found = cross_validated(table, SETTINGS, features, MONOTONE)

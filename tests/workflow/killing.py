@@ -43,7 +43,15 @@ CHAINS = {
         "own": {"auto_box": True, "resolution": 20, "reextract": True},
         "rounds": [{}, {"own": {"resolution": 14}}],
     },
+    # particles that are ready, and a round that waits for a person
+    "by_hand": {
+        "input": {"particles": "../source/Extract/job001/particles.star"},
+        "class2d": CLASS2D,
+        "select": {"do_class_ranker": False},
+        "rounds": [{}],
+    },
 }  # fmt: skip
+SHARE = {"parts": 0.4, "micrographs": 0.4, "by_hand": 0.2}  # of all kills
 # What tells of times and places, or is made by RELION's order of jobs.
 TOLD = re.compile(
     r"(^|/)(provenance\.json|note\.txt|run\.(out|err)|benchmark[^/]*|default_pipeline\.star|job_pipeline\.star"
@@ -107,13 +115,22 @@ def start(project: Path, config: dict) -> subprocess.Popen:
     )
 
 
+def new_project(name: str, folder: Path) -> Path:
+    """Return an empty project for a chain, beside the particles it starts from if it makes none."""
+    if name == "by_hand":
+        (folder / "source").mkdir()
+        finished(folder / "source", {"input": {"demo": DEMO}}, "--until", "simulate")
+    project = folder / name
+    project.mkdir()
+    return project
+
+
 def unbroken_runs(new_folder: Callable[[str], Path]) -> Callable[[str], dict[str, str]]:
     """Return what gives, for a chain, the results of an unbroken run."""
 
     @cache
     def of(name: str) -> dict[str, str]:
-        project = new_folder("unbroken") / name
-        project.mkdir()
+        project = new_project(name, new_folder("unbroken"))
         finished(project, CHAINS[name])
         return results(project)
 
@@ -160,11 +177,11 @@ def kill_at_random(
 
     Every run ends with the results of an unbroken one, and no kill costs more than one iteration.
     """
+    kills = round(KILLS * SHARE[name])
     rng, told, losses = np.random.default_rng([SEED, len(name)]), list[str](), list[int]()
-    while len(told) < KILLS // len(CHAINS):
-        project = new_folder("killed") / name  # as deep as the others: commands stand in files
-        project.mkdir()
-        kill_until_finished(project, CHAINS[name], rng, told, KILLS // len(CHAINS))
+    while len(told) < kills:
+        project = new_project(name, new_folder("killed"))  # as deep as the others: commands stand in files
+        kill_until_finished(project, CHAINS[name], rng, told, kills)
         assert results(project) == unbroken(name), told
         losses.append(largest_loss(project))
         shutil.rmtree(project)

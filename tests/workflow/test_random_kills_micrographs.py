@@ -1,4 +1,4 @@
-"""Kill a run from micrographs at random moments: the next start goes on, and ends with the same bytes."""
+"""Kill runs from micrographs, and of a round by hand, at random moments: the next start goes on, and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def unbroken(tmp_path_factory) -> Callable[[str], dict[str, str]]:
     return unbroken_runs(tmp_path_factory.mktemp)
 
 
-def test_random_kills_lose_one_iteration_at_most_and_no_byte(tmp_path_factory, unbroken, capsys):
-    told = kill_at_random("micrographs", unbroken, tmp_path_factory.mktemp)
+@pytest.mark.parametrize("name", ["micrographs", "by_hand"])
+def test_random_kills_lose_one_iteration_at_most_and_no_byte(tmp_path_factory, unbroken, capsys, name):
+    told = kill_at_random(name, unbroken, tmp_path_factory.mktemp)
     with capsys.disabled():
         print("\n" + "\n  ".join(told))  # noqa: T201
