@@ -1,4 +1,4 @@
-"""Kill runs from micrographs, and of a round by hand, at random moments: the next start goes on, and ends with the same bytes."""
+"""Kill runs from micrographs, and of a round by hand: the next start goes on, and ends with the same bytes."""
 
 from __future__ import annotations
 
