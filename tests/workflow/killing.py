@@ -55,7 +55,7 @@ SHARE = {"parts": 0.4, "micrographs": 0.4, "by_hand": 0.2}  # of all kills
 # What tells of times and places, or is made by RELION's order of jobs.
 TOLD = re.compile(
     r"(^|/)(provenance\.json|note\.txt|run\.(out|err)|benchmark[^/]*|default_pipeline\.star|job_pipeline\.star"
-    r"|winnow_[^/]*)$|^logs/|^\.|/\."
+    r"|winnow_[^/]*|links\.tsv)$|^logs/|^\.|/\."
 )
 KINDS = ("all", "all", "script", "script", "terminate", "interrupt")
 
